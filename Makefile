@@ -1,0 +1,50 @@
+# One line a target: `make help`. Settings travel as environment variables: MODEL=model/mine PORT=9000 make run
+PYTHON ?= python3
+SERVE  := .venv/bin
+DEV    := .venv-dev/bin
+PIP    := -m pip --disable-pip-version-check install --quiet --require-hashes
+
+.DEFAULT_GOAL := help
+.PHONY: help run train test lint format lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+run: .venv/ready ## Serve model/imagenet, or MODEL, on PORT (8080)
+	@exec $(SERVE)/gunicorn
+
+train: .venv-dev/ready ## Train; for example make train ARGS="--data photos --out model/mine"
+	@exec $(DEV)/python train.py $(ARGS)
+
+test: .venv-dev/ready .venv/ready ## Run the tests
+	$(DEV)/python -m pytest $(ARGS)
+
+lint: .venv-dev/ready ## Check style and format
+	$(DEV)/ruff check .
+	$(DEV)/ruff format --check .
+
+format: .venv-dev/ready ## Mend what lint can mend
+	$(DEV)/ruff check --fix .
+	$(DEV)/ruff format .
+
+lock: .venv-dev/ready ## Pin the newest dependencies, with hashes
+	$(DEV)/uv pip compile $(LOCK) -o requirements.txt
+	$(DEV)/uv pip compile $(LOCK) --extra train -o requirements-train.txt
+	$(DEV)/uv pip compile $(LOCK) --extra train --extra dev -o requirements-dev.txt
+LOCK = -q -U pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+clean: ## Remove the environments
+	rm -rf .venv .venv-dev
+
+# An environment is made anew when its pinned list changes; "ready" is written last, so a half-made one does not count.
+.venv/ready: requirements.txt
+	@echo "Installing what serving needs into .venv (about 10 s) ..."
+	@rm -rf .venv && $(PYTHON) -m venv .venv
+	@.venv/bin/python $(PIP) -r requirements.txt
+	@touch $@
+
+.venv-dev/ready: requirements-dev.txt
+	@echo "Installing TensorFlow and the test tools into .venv-dev (1.7 GB, a minute or two) ..."
+	@rm -rf .venv-dev && $(PYTHON) -m venv .venv-dev
+	@.venv-dev/bin/python $(PIP) -r requirements-dev.txt
+	@touch $@
