@@ -52,7 +52,7 @@ class Bundle:
 
     @property
     def samples(self) -> list[dict]:
-        """Held-out pictures: `[{"file", "label", "expected": {"label", "probability"}}]`; `file` is relative to `path`."""
+        """Held-out pictures: `[{"file", "label", "expected": {"label", "probability"}}]`; files relative to `path`."""
         return self.card["samples"]
 
 
@@ -85,9 +85,12 @@ def writing(folder: Path | str) -> Iterator[Path]:
 
     Whatever happens, `folder` holds the old bundle or the new one, whole: after an exception in the block the old one
     stays, and what a crash between the two renames leaves behind is put right by the next `read` or `writing`.
+    Raises BundleError for a folder that holds something other than a bundle, which would be lost.
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     _restore(folder)
+    if folder.exists() and not (folder.is_dir() and ((folder / CARD).exists() or not any(folder.iterdir()))):
+        raise BundleError(f"{folder} exists and is not a bundle: choose another folder, or delete it first")
     folder.parent.mkdir(parents=True, exist_ok=True)
     staged, old = _beside(folder, "new"), _beside(folder, "old")
     shutil.rmtree(staged, ignore_errors=True)  # left by a run that was killed

@@ -1,4 +1,4 @@
-"""Bytes to upright RGB pixels of the model's size. Training and serving call the same `decode`, so they cannot drift apart."""
+"""Bytes to upright RGB pixels of the model's size. Training and serving share `decode`, so they cannot drift apart."""
 
 import io
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 MAX_PIXELS = 50_000_000
 FORMATS = "JPEG, PNG, WebP, GIF, TIFF or BMP"
 
-# The allow-list: a plugin is called by its class after a look at the signature, so Pillow's other parsers are never reached.
+# The allow-list. A plugin is called by its class after a look at the signature, so Pillow's other parsers stay out.
 _SIGNATURES: dict[bytes, tuple[str, type[ImageFile.ImageFile]]] = {
     b"\xff\xd8": ("JPEG", JpegImageFile),  # also MPO: the first picture of a phone's multi-frame JPEG is a JPEG
     b"\x89PNG": ("PNG", PngImageFile),
@@ -68,7 +68,7 @@ class Picture(NamedTuple):
 def decode(data: bytes, width: int, height: int, resize: str = "stretch", max_pixels: int = MAX_PIXELS) -> Picture:
     """Decode `data` to upright RGB pixels of `width` x `height`.
 
-    `resize` is "stretch", or "center-crop:F": the largest centred box of the target's aspect ratio, times F (0 < F <= 1).
+    `resize` is "stretch", or "center-crop:F" (0 < F <= 1): the largest centred box of the target's aspect ratio, times F.
     Raises UnsupportedPicture, PictureTooLarge or UndecodablePicture.
     """
     image, orientation = _open(data, max_pixels)

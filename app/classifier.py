@@ -1,0 +1,107 @@
+"""Pixels to probabilities and class-activation maps, by LiteRT. Knows no Flask."""
+
+import queue
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
+
+from app import bundle, images
+
+_TOLERANCE = 0.05  # of the self-test: how far another CPU's arithmetic may move a probability
+
+
+class Busy(Exception):
+    """All permits stayed taken for as long as the caller was ready to wait."""
+
+
+class Network:
+    """One LiteRT interpreter. Not thread-safe: hold a permit while using it."""
+
+    def __init__(self, loaded: bundle.Bundle):
+        try:
+            interpreter = Interpreter(model_path=str(loaded.path / bundle.MODEL), num_threads=1)
+            self._signatures = interpreter.get_signature_list()
+            self._classify = interpreter.get_signature_runner("serving_default")
+            self.explains = "explain" in self._signatures
+            self._explain = interpreter.get_signature_runner("explain") if self.explains else None
+        except ValueError as error:
+            reason = " ".join(str(error).split())
+            raise bundle.BundleError(f"{loaded.path / bundle.MODEL} cannot be run by LiteRT: {reason}") from error
+
+    def classify(self, pixels: Image.Image) -> np.ndarray:
+        """RGB pixels of the model's size -> probabilities, float32 of shape (labels,)."""
+        return self._classify(image=_tensor(pixels))["probabilities"][0]
+
+    def explain(self, pixels: Image.Image, index: int) -> np.ndarray:
+        """RGB pixels of the model's size -> class-activation map of class `index`, float32 of shape (rows, columns).
+
+        Zhou et al., "Learning Deep Features for Discriminative Localization" (CVPR 2016): each feature map times the
+        class's weight for it, summed. Exact for a network that ends in global average pooling and one dense layer.
+        """
+        return self._explain(image=_tensor(pixels), classes=np.array([index], np.int32))["maps"][0]
+
+
+class Classifier:
+    """A verified bundle and as many networks as there are permits."""
+
+    def __init__(self, loaded: bundle.Bundle, permits: int = 1):
+        """Load the networks and run the self-test. Raises BundleError where the graph does not fit the card."""
+        self.bundle = loaded
+        networks = [Network(loaded) for _ in range(permits)]
+        self.explains = networks[0].explains
+        _self_test(loaded, networks[0])
+        self._free: queue.LifoQueue[Network] = queue.LifoQueue()  # last in, first out: the warmest caches
+        for network in networks:
+            self._free.put(network)
+
+    @contextmanager
+    def permit(self, wait: float) -> Iterator[Network]:
+        """Lend a network, waiting up to `wait` seconds for one. Raises Busy."""
+        try:
+            network = self._free.get(timeout=wait)
+        except queue.Empty:
+            raise Busy from None
+        try:
+            yield network
+        finally:
+            self._free.put(network)
+
+
+def _tensor(pixels: Image.Image) -> np.ndarray:
+    """RGB picture -> float32 of shape (1, height, width, 3), values 0-255."""
+    return np.asarray(pixels, np.float32)[np.newaxis]
+
+
+def _self_test(loaded: bundle.Bundle, network: Network) -> None:
+    """Run the first sample, or a grey picture where the bundle brings none, and compare with what the card expects."""
+    where = loaded.path / bundle.MODEL
+    sample = loaded.samples[0] if loaded.samples else None
+    try:
+        if sample:
+            data = (loaded.path / sample["file"]).read_bytes()
+            pixels = images.decode(data, loaded.width, loaded.height, loaded.resize).pixels
+        else:
+            pixels = Image.new("RGB", (loaded.width, loaded.height), "grey")
+        probabilities = network.classify(pixels)
+    except images.PictureError as error:
+        raise bundle.BundleError(f"{loaded.path / sample['file']} cannot be used for the self-test: {error}") from error
+    except (KeyError, ValueError, RuntimeError) as error:
+        wanted = f"an RGB image of {loaded.width} x {loaded.height}"
+        raise bundle.BundleError(f"{where} does not take {wanted}: {' '.join(str(error).split())}") from error
+    if probabilities.shape != (len(loaded.labels),):
+        raise bundle.BundleError(
+            f"{where} has {probabilities.shape[-1]} outputs, but {loaded.path / bundle.LABELS} has "
+            f"{len(loaded.labels)} labels: write the bundle again"
+        )
+    if not sample:
+        return
+    best = int(probabilities.argmax())
+    found, expected = (loaded.labels[best], float(probabilities[best])), sample["expected"]
+    if found[0] != expected["label"] or abs(found[1] - expected["probability"]) > _TOLERANCE:
+        raise bundle.BundleError(
+            f"{where} failed its self-test: {sample['file']} gives {found[0]} ({found[1]:.2f}), "
+            f"the card expects {expected['label']} ({expected['probability']:.2f})"
+        )
