@@ -3,6 +3,7 @@
 import socket
 import sys
 
+from gunicorn.arbiter import Arbiter
 from gunicorn.workers import gthread
 
 from app.config import ConfigError, from_environment
@@ -39,7 +40,7 @@ loglevel = settings.log_level
 gthread.DEFAULT_WORKER_DATA_TIMEOUT = 2.0
 
 
-def on_starting(_server: object) -> None:
+def on_starting(_server: Arbiter) -> None:
     """Say in one line that the port is taken; gunicorn would retry for five seconds and then say it at length."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -49,5 +50,5 @@ def on_starting(_server: object) -> None:
             _stop(f"PORT {settings.port} cannot be used ({error.strerror}): choose another one, PORT=9000 make run")
 
 
-def when_ready(_server: object) -> None:
-    print(f"Quintet serves {settings.model} on http://localhost:{settings.port}", flush=True)
+def when_ready(server: Arbiter) -> None:
+    server.log.info("Quintet serves %s on http://localhost:%d", settings.model, settings.port)

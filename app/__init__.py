@@ -2,7 +2,7 @@
 
 from flask import Flask, Response
 
-from app import api, bundle, classifier, config, logs, ops, pages, problems, uploads
+from app import api, bundle, classifier, config, logs, ops, pages, problems
 
 _HEADERS = {
     # data: for heatmaps and previews, blob: for the picture that the visitor has just chosen.
@@ -19,7 +19,6 @@ def create_app(settings: config.Config | None = None) -> Flask:
     logs.configure(settings.log_level, settings.log_format)
     # Not under /static: the functions framework's own /static route would hide it.
     app = Flask(__name__, static_folder="assets", static_url_path="/assets")
-    app.request_class = uploads.PictureRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 3600
     app.extensions["config"] = settings

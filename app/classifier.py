@@ -27,9 +27,15 @@ class Network:
             self._classify = interpreter.get_signature_runner("serving_default")
             self.explains = "explain" in self._signatures
             self._explain = interpreter.get_signature_runner("explain") if self.explains else None
+            shape = tuple(self._classify.get_input_details()["image"]["shape"].tolist())
         except ValueError as error:
             reason = " ".join(str(error).split())
             raise bundle.BundleError(f"{loaded.path / bundle.MODEL} cannot be run by LiteRT: {reason}") from error
+        except KeyError as error:
+            raise bundle.BundleError(f"{loaded.path / bundle.MODEL} has no input named {error}") from error
+        wanted = (1, loaded.height, loaded.width, 3)
+        if shape != wanted:  # LiteRT would reshape the graph and answer nonsense
+            raise bundle.BundleError(f"{loaded.path / bundle.MODEL} takes {shape}, the card says {wanted}")
 
     def classify(self, pixels: Image.Image) -> np.ndarray:
         """RGB pixels of the model's size -> probabilities, float32 of shape (labels,)."""
@@ -89,8 +95,7 @@ def _self_test(loaded: bundle.Bundle, network: Network) -> None:
     except images.PictureError as error:
         raise bundle.BundleError(f"{loaded.path / sample['file']} cannot be used for the self-test: {error}") from error
     except (KeyError, ValueError, RuntimeError) as error:
-        wanted = f"an RGB image of {loaded.width} x {loaded.height}"
-        raise bundle.BundleError(f"{where} does not take {wanted}: {' '.join(str(error).split())}") from error
+        raise bundle.BundleError(f"{where} does not classify: {' '.join(str(error).split())}") from error
     if probabilities.shape != (len(loaded.labels),):
         raise bundle.BundleError(
             f"{where} has {probabilities.shape[-1]} outputs, but {loaded.path / bundle.LABELS} has "

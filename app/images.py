@@ -1,6 +1,7 @@
 """Bytes to upright RGB pixels of the model's size. Training and serving share `decode`, so they cannot drift apart."""
 
 import io
+import warnings
 from typing import NamedTuple
 
 from PIL import Image, ImageFile
@@ -39,6 +40,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
+warnings.filterwarnings("ignore", module="PIL")  # of odd metadata: nothing that the reader of a log could act on
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked after the header; Pillow's would only warn
 
 
@@ -68,7 +70,7 @@ class Picture(NamedTuple):
 def decode(data: bytes, width: int, height: int, resize: str = "stretch", max_pixels: int = MAX_PIXELS) -> Picture:
     """Decode `data` to upright RGB pixels of `width` x `height`.
 
-    `resize` is "stretch", or "center-crop:F" (0 < F <= 1): the largest centred box of the target's aspect ratio, times F.
+    `resize` is "stretch", or "center-crop:F" (0 < F <= 1): the largest centred box of the target's aspect, times F.
     Raises UnsupportedPicture, PictureTooLarge or UndecodablePicture.
     """
     image, orientation = _open(data, max_pixels)

@@ -3,11 +3,11 @@
 import base64
 import json
 import re
-from io import BytesIO
 from typing import NamedTuple
 
 from flask import Request
 
+from app import multipart
 from app.problems import Problem
 
 FIELD = "file"
@@ -24,15 +24,8 @@ class Upload(NamedTuple):
     content: bytes | Problem
 
 
-class PictureRequest(Request):
-    """Uploads stay in memory (MAX_UPLOAD_MB bounds them): a picture is never written to a disk."""
-
-    def _get_file_stream(self, *_args: object, **_kwargs: object) -> BytesIO:
-        return BytesIO()
-
-
 def read(request: Request, max_images: int) -> list[Upload]:
-    """The pictures of `request`, in the order sent; at least one. Raises Problem, or werkzeug's 413 for a large body."""
+    """The pictures of `request`, in the order sent, at least one. Raises Problem, or werkzeug's 413 of a large body."""
     mimetype = request.mimetype
     if mimetype == "multipart/form-data":
         uploads = _from_form(request)
@@ -50,15 +43,18 @@ def read(request: Request, max_images: int) -> list[Upload]:
 
 
 def _from_form(request: Request) -> list[Upload]:
-    files = request.files.getlist(FIELD)
+    try:
+        parts = multipart.parse(request.get_data(cache=False), request.content_type)
+    except multipart.MultipartError as error:
+        raise Problem(400, f"{error}: send curl -F file=@cat.jpg") from error
+    files = [Upload(_base_name(part.filename), part.content) for part in parts if part.name == FIELD]
     # A browser's form in which nothing was chosen sends one nameless, empty file.
-    uploads = [Upload(_base_name(file.filename), file.read()) for file in files]
-    uploads = [upload for upload in uploads if upload.filename or upload.content]
-    if not uploads:
-        others = sorted({name[:40] for name in [*request.files, *request.form]} - {FIELD})
+    files = [upload for upload in files if upload.filename or upload.content]
+    if not files:
+        others = sorted({part.name[:40] for part in parts} - {FIELD})
         got = f" (got {', '.join(map(repr, others[:5]))})" if others else ""
         raise Problem(400, f"no picture in the field 'file'{got}: choose one, or send curl -F file=@cat.jpg")
-    return uploads
+    return files
 
 
 def _from_json(body: bytes) -> list[Upload]:

@@ -1,0 +1,66 @@
+import pytest
+
+from app import config
+
+
+def test_defaults_need_no_environment():
+    settings = config.from_environment({})
+    assert settings == config.Config(web_concurrency=config.granted_cpus())
+    assert (settings.port, settings.model, settings.max_upload_bytes) == (8080, "model/imagenet", 20 * 2**20)
+
+
+def test_settings_are_read_and_blank_ones_are_defaults():
+    environ = {"PORT": " 9000 ", "MODEL": "model/mine", "THREADS": "", "LOG_FORMAT": "JSON", "WEB_CONCURRENCY": "3"}
+    settings = config.from_environment(environ)
+    assert (settings.port, settings.model, settings.threads) == (9000, "model/mine", 128)
+    assert (settings.log_format, settings.web_concurrency) == ("json", 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("PORT", "http", "a whole number from 1 to 65535"),
+        ("PORT", "0", "a whole number from 1 to 65535"),
+        ("PORT", "70000", "a whole number from 1 to 65535"),
+        ("PORT", "-1", "a whole number"),
+        ("WEB_CONCURRENCY", "0", "a whole number from 1 to 64"),
+        ("THREADS", "many", "a whole number from 1 to 1024"),
+        ("MAX_UPLOAD_MB", "20MB", "a whole number from 1 to 1024"),
+        ("MAX_PIXELS", "5e7", "a whole number"),
+        ("MAX_IMAGES", "\u0663", "a whole number from 1 to 1000"),
+        ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
+        ("LOG_FORMAT", "xml", "one of text, json"),
+    ],
+)
+def test_wrong_value_is_named_with_what_is_allowed(name, value, allowed):
+    with pytest.raises(config.ConfigError) as raised:
+        config.from_environment({name: value})
+    assert str(raised.value).startswith(f"{name} is {value!r}; it must be {allowed}")
+
+
+@pytest.mark.parametrize(
+    ("files", "cpus"),
+    [
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "100000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "100000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({}, None),
+    ],
+)
+def test_workers_follow_the_cpus_that_the_cgroup_grants(tmp_path, monkeypatch, files, cpus):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(4)))
+    for name, text in files.items():
+        path = tmp_path / "sys/fs/cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert config.granted_cpus(tmp_path) == (cpus or 4)
+
+
+def test_a_quota_between_two_cpus_is_rounded_up(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(4)))
+    path = tmp_path / "sys/fs/cgroup/cpu.max"
+    path.parent.mkdir(parents=True)
+    path.write_text("250000 100000\n")
+    assert config.granted_cpus(tmp_path) == 3
