@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers import gthread
@@ -29,7 +30,8 @@ preload_app = True  # load and check the bundle once, before the port is bound; 
 keepalive = 75  # longer than a load balancer keeps its idle connections, so that it never meets a closed one
 timeout = 60  # heartbeat of a worker, not of a request
 graceful_timeout = 8  # Cloud Run kills 10 s after SIGTERM
-worker_tmp_dir = "/dev/shm"  # noqa: S108 - heartbeats need a writable place: the root is read-only, and disks can stall
+if Path("/dev/shm").is_dir():  # noqa: S108 - macOS has none
+    worker_tmp_dir = "/dev/shm"  # noqa: S108 - heartbeats need a writable place: the root is read-only, and disks stall
 control_socket_disable = True  # it would want a writable HOME
 accesslog = None  # app/logs.py writes one line a request, with the trace
 errorlog = "-"

@@ -13,6 +13,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 MAX_PIXELS = 50_000_000
+MAX_SCANS = 100  # of a progressive JPEG: encoders write about ten, and each one visits every pixel again
 FORMATS = "JPEG, PNG, WebP, GIF, TIFF or BMP"
 
 # The allow-list. A plugin is called by its class after a look at the signature, so Pillow's other parsers stay out.
@@ -119,6 +120,9 @@ def _open(data: bytes, max_pixels: int) -> tuple[ImageFile.ImageFile, int]:
             f"a {kind} of {image.width} x {image.height} pixels ({pixels / 1e6:.1f} megapixels) is over the limit "
             f"of {limit / 1e6:.1f} megapixels: send a smaller one"
         )
+    # The marker cannot occur in compressed data, only (rarely) in metadata: the count is never too low.
+    if name == "JPEG" and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
+        raise UndecodablePicture(f"this JPEG has {scans} scans, at most {MAX_SCANS} are read: save it again as JPEG")
     if name == "TIFF":  # Pillow turns TIFFs itself while loading
         return image, 1
     try:

@@ -1,0 +1,102 @@
+"""Bad pictures are normal: each gets an answer or the right refusal, soon, and without much memory."""
+
+import itertools
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import images
+from tests import hostile
+from tests.conftest import ROOT
+
+SECONDS = 2
+MEGABYTES = 300
+
+
+def outcome(data):
+    """The status that the app answers with for these bytes."""
+    try:
+        picture = images.decode(data, 96, 96)
+    except images.PictureError as error:
+        message = str(error)
+        assert "\n" not in message
+        return type(error)
+    assert picture.pixels.size == (96, 96)
+    assert picture.pixels.mode == "RGB"
+    return None
+
+
+def test_thousands_of_damaged_pictures_are_decoded_or_refused_in_time():
+    outcomes = set()
+    for data in itertools.chain(hostile.truncated(), hostile.mutated(5000)):
+        started = time.perf_counter()
+        outcomes.add(outcome(data))
+        assert time.perf_counter() - started < SECONDS, data[:64]
+    # The corpus reaches every road.
+    assert outcomes == {None, images.UnsupportedPicture, images.PictureTooLarge, images.UndecodablePicture}
+
+
+@given(form=st.sampled_from(sorted({data[:12] for _, data in hostile.seeds()})), rest=st.binary(max_size=300))
+def test_anything_behind_a_signature_is_decoded_or_refused(form, rest):
+    outcome(form + rest)
+
+
+@pytest.fixture(scope="module")
+def bombs():
+    return dict(hostile.bombs())
+
+
+EXPECTED = {
+    "bmp-huge": "PictureTooLarge",
+    "bmp-rle-huge": "UndecodablePicture",
+    "gif-10000-frames": "ok",
+    "gif-65535x65535": "PictureTooLarge",
+    "gif-small-screen-large-frame": "PictureTooLarge",
+    "jpeg-65535x65535": "PictureTooLarge",
+    "jpeg-just-under-the-limit": "ok",
+    "jpeg-progressive-65535x65535": "PictureTooLarge",
+    "jpeg-progressive-many-scans": "UndecodablePicture",
+    "jpeg-within-a-jpeg": "ok",
+    "png-2000-texts": "ok",
+    "png-50000x50000": "PictureTooLarge",
+    "png-iccp-bomb": "UndecodablePicture",
+    "png-itxt-bomb": "UndecodablePicture",
+    "png-just-under-the-limit": "ok",
+    "png-more-data-than-pixels": "ok",
+    "png-ztxt-bomb": "UndecodablePicture",
+    "tiff-loop": "UndecodablePicture",
+    "webp-16383x16383": "PictureTooLarge",
+}
+
+# A process of its own for each bomb, so that the peak of its memory is the bomb's.
+DECODE = """
+import re, sys, time
+from app import images
+data = sys.stdin.buffer.read()
+started = time.perf_counter()
+try:
+    images.decode(data, 224, 224, "center-crop:0.875")
+    name = "ok"
+except images.PictureError as error:
+    name = type(error).__name__
+seconds = time.perf_counter() - started
+peak = re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())  # ru_maxrss would count the parent's memory
+print(name, seconds, int(peak[1]) // 1024)
+"""
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_bomb_costs_little(bombs, name):
+    run = subprocess.run([sys.executable, "-c", DECODE], cwd=ROOT, input=bombs[name], capture_output=True, check=True)
+    found, seconds, megabytes = run.stdout.split()
+    assert found.decode() == EXPECTED[name]
+    assert float(seconds) < SECONDS
+    assert int(megabytes) < MEGABYTES
+
+
+def test_every_bomb_of_the_corpus_is_tried(bombs):
+    assert bombs.keys() == EXPECTED.keys()
