@@ -4,12 +4,11 @@ from flask import Flask, Response
 
 from app import api, bundle, classifier, config, logs, ops, pages, problems
 
-_HEADERS = {
+_PAGE_HEADERS = {
     # data: for heatmaps and previews, blob: for the picture that the visitor has just chosen.
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; "
     "frame-ancestors 'self'",
     "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
 }
 
 
@@ -30,7 +29,9 @@ def create_app(settings: config.Config | None = None) -> Flask:
 
     @app.after_request
     def harden(response: Response) -> Response:
-        response.headers.extend(_HEADERS)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        if response.mimetype == "text/html":
+            response.headers.extend(_PAGE_HEADERS)
         return response
 
     return app

@@ -44,7 +44,7 @@ def read(request: Request, max_images: int) -> list[Upload]:
 
 def _from_form(request: Request) -> list[Upload]:
     try:
-        parts = multipart.parse(request.get_data(cache=False), request.content_type)
+        parts = multipart.parse(request.get_data(cache=False), request.mimetype_params.get("boundary", ""))
     except multipart.MultipartError as error:
         raise Problem(400, f"{error}: send curl -F file=@cat.jpg") from error
     files = [Upload(_base_name(part.filename), part.content) for part in parts if part.name == FIELD]

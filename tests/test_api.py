@@ -297,7 +297,9 @@ def test_ready_names_the_version(client, imagenet):
 
 
 @pytest.mark.parametrize("path", ["/", "/model", "/nothing", "/assets/page.css"])
-def test_answers_forbid_what_the_page_does_not_need(client, path):
-    headers = client.get(path).headers
-    assert "default-src 'self'" in headers["Content-Security-Policy"]
-    assert headers["X-Content-Type-Options"] == "nosniff"
+def test_no_answer_is_taken_for_another_type(client, path):
+    assert client.get(path).headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_page_loads_nothing_from_elsewhere(client):
+    assert "default-src 'self'" in client.get("/").headers["Content-Security-Policy"]
