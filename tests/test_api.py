@@ -256,14 +256,18 @@ def test_permit_comes_back_after_a_bad_picture(client, app, cat):
 
 
 def test_requests_side_by_side_get_their_own_answers(app, imagenet):
-    wrong = []
+    wrong, answered = [], []
 
     def classify(sample):
         content = (imagenet.path / sample["file"]).read_bytes()
         for _ in range(5):
-            entry = post(app.test_client(), ("x", content)).get_json()["predictions"][0]
+            response = post(app.test_client(), ("x", content))
+            if response.status_code == 503:  # more work than can be done in time is turned away
+                continue
+            entry = response.get_json()["predictions"][0]
             if entry["label"] != sample["expected"]["label"]:
                 wrong.append((sample, entry))
+            answered.append(sample["file"])
 
     threads = [threading.Thread(target=classify, args=(sample,)) for sample in imagenet.samples]
     for thread in threads:
@@ -271,6 +275,7 @@ def test_requests_side_by_side_get_their_own_answers(app, imagenet):
     for thread in threads:
         thread.join()
     assert not wrong
+    assert len(answered) >= 5
 
 
 def test_error_of_our_own_is_500_and_tells_nothing(client, cat, monkeypatch, caplog):
