@@ -1,8 +1,11 @@
 """The page: a form that works without JavaScript, and the sample pictures to try it with."""
 
 import base64
+import hashlib
 import io
 import re
+from functools import cache
+from pathlib import Path
 
 from flask import Blueprint, Response, current_app, render_template, request, send_from_directory
 
@@ -10,6 +13,7 @@ from app import api, images, problems, uploads
 
 blueprint = Blueprint("pages", __name__)
 
+_ASSETS = Path(__file__).parent / "assets"
 _PREVIEW = 640  # pixels of the longer side
 
 
@@ -23,7 +27,7 @@ def classify() -> tuple[str, int, dict[str, str]]:
     """The answer to the form of a browser without JavaScript: the same page, with the results or the error."""
     classifier, config = current_app.extensions["classifier"], current_app.extensions["config"]
     try:
-        sent = uploads.read(request, config.max_images)
+        sent = _chosen_sample() or uploads.read(request, config.max_images)
         body = api.answer(sent, min(5, len(classifier.bundle.labels)), explain=classifier.explains)
     except Exception as error:  # every error is shown on the page, as problems.py says it
         problem = problems.of(error)
@@ -36,10 +40,25 @@ def classify() -> tuple[str, int, dict[str, str]]:
 
 @blueprint.get("/samples/<name>")
 def sample(name: str) -> Response:
-    bundle = current_app.extensions["classifier"].bundle
-    if name not in _sample_names():
-        raise problems.Problem(404, f"there is no sample {name!r}: the page lists those there are")
-    return send_from_directory((bundle.path / "samples").resolve(), name, max_age=3600)
+    path = _sample_path(name)
+    return send_from_directory(path.parent, path.name, max_age=3600)
+
+
+@blueprint.app_template_filter()
+def percent(probability: float) -> str:
+    """A probability as people read it. One decimal place may hide a doubt, but never rounds it to certainty."""
+    if probability < 0.001:
+        return "<0.1\u202f%"
+    if probability > 0.999:
+        return ">99.9\u202f%"
+    return f"{probability * 100:.1f}\u202f%"
+
+
+@blueprint.app_template_filter()
+@cache
+def asset(name: str) -> str:
+    """The address of a file in assets/. It changes with the content, so that no browser mixes old and new ones."""
+    return f"assets/{name}?{hashlib.sha256((_ASSETS / name).read_bytes()).hexdigest()[:8]}"
 
 
 def _page(**answer: object) -> str:
@@ -48,16 +67,28 @@ def _page(**answer: object) -> str:
         "index.html",
         bundle=classifier.bundle,
         explains=classifier.explains,
-        samples=_sample_names(),
+        samples=_samples(),
         max_upload_mb=config.max_upload_mb,
         max_images=config.max_images,
         **answer,
     )
 
 
-def _sample_names() -> list[str]:
+def _samples() -> dict[str, str]:
+    """The bundle's sample pictures: file name to true label."""
     samples = current_app.extensions["classifier"].bundle.samples
-    return [match[1] for sample in samples if (match := re.fullmatch(r"samples/([^/]+)", sample["file"]))]
+    return {match[1]: one["label"] for one in samples if (match := re.fullmatch(r"samples/([^/]+)", one["file"]))}
+
+
+def _sample_path(name: str) -> Path:
+    if name not in _samples():
+        raise problems.Problem(404, f"there is no sample {name!r}: the page lists those there are")
+    return (current_app.extensions["classifier"].bundle.path / "samples" / name).resolve()
+
+
+def _chosen_sample() -> list[uploads.Upload]:
+    """The picture behind the button of a sample, which sends only its name; none where no such button was pressed."""
+    return [uploads.Upload(name, _sample_path(name).read_bytes()) for name in request.form.getlist("sample")[:1]]
 
 
 def _preview(data: bytes, max_pixels: int) -> str:
