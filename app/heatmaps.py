@@ -16,7 +16,8 @@ def _palette() -> tuple[bytes, bytes]:
     step = np.linspace(0, 1, 256)
     stops = ([0, 0.5, 1], [[120, 240, 255], [10, 110, 245], [30, 20, 160]])
     colours = np.stack([np.interp(step, stops[0], channel) for channel in stops[1]], axis=1)
-    return colours.astype(np.uint8).tobytes(), (step * _STRONGEST).astype(np.uint8).tobytes()
+    alpha = step**2 * (3 - 2 * step)  # smoothstep: weak evidence stays clear, so that the crop's edge does not show
+    return colours.astype(np.uint8).tobytes(), (alpha * _STRONGEST).astype(np.uint8).tobytes()
 
 
 _COLOURS, _ALPHA = _palette()
