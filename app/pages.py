@@ -27,7 +27,7 @@ def classify() -> tuple[str, int, dict[str, str]]:
     """The answer to the form of a browser without JavaScript: the same page, with the results or the error."""
     classifier, config = current_app.extensions["classifier"], current_app.extensions["config"]
     try:
-        sent = _chosen_sample() or uploads.read(request, config.max_images)
+        sent = _chosen_sample() if _is_sample_form() else uploads.read(request, config.max_images)
         body = api.answer(sent, min(5, len(classifier.bundle.labels)), explain=classifier.explains)
     except Exception as error:  # every error is shown on the page, as problems.py says it
         problem = problems.of(error)
@@ -86,9 +86,14 @@ def _sample_path(name: str) -> Path:
     return (current_app.extensions["classifier"].bundle.path / "samples" / name).resolve()
 
 
+def _is_sample_form() -> bool:
+    """A sample's button sends only its name; the form for the visitor's own pictures is multipart."""
+    return request.mimetype == "application/x-www-form-urlencoded"
+
+
 def _chosen_sample() -> list[uploads.Upload]:
-    """The picture behind the button of a sample, which sends only its name; none where no such button was pressed."""
-    return [uploads.Upload(name, _sample_path(name).read_bytes()) for name in request.form.getlist("sample")[:1]]
+    name = request.form.get("sample", "")
+    return [uploads.Upload(name, _sample_path(name).read_bytes())]
 
 
 def _preview(data: bytes, max_pixels: int) -> str:

@@ -1,0 +1,134 @@
+"""The page without JavaScript, as far as it can be told without a browser; tests/browser/ has the rest."""
+
+import html
+import io
+import re
+
+import pytest
+
+from app.pages import percent
+
+
+def send(client, *pictures):
+    files = [(io.BytesIO(data), name) for name, data in pictures]
+    return client.post("/", data={"file": files}, content_type="multipart/form-data")
+
+
+def found(client, address):
+    with client.get(address) as answer:  # a file is sent from an open file
+        return answer.status_code == 200
+
+
+def texts(page, name):
+    """The texts of the elements of a class, in their order, without those of the template for page.js."""
+    answers = re.sub(r"<template.*?</template>", "", page.get_data(as_text=True), flags=re.DOTALL)
+    return [html.unescape(text) for text in re.findall(rf'class="{name}"[^>]*>([^<]*)<', answers)]
+
+
+def test_page_offers_the_form_and_every_sample(client, imagenet):
+    page = client.get("/").get_data(as_text=True)
+    assert 'action="./#answers" enctype="multipart/form-data"' in page
+    for sample in imagenet.samples:
+        name = sample["file"].removeprefix("samples/")
+        assert f'name="sample" value="{name}"' in page
+        assert found(client, f"/samples/{name}")
+
+
+def test_page_names_the_model_its_version_and_the_way_to_the_card(client, imagenet):
+    page = client.get("/").get_data(as_text=True)
+    assert f'<a href="model">{imagenet.name}</a>, version {imagenet.version}' in page
+    assert "curl -F file=@picture.jpg http://localhost/predict" in page
+
+
+def test_every_address_on_the_page_is_relative(client, cat):
+    page = send(client, ("cat.jpg", cat)).get_data(as_text=True)
+    addresses = re.findall(r'(?:href|src|action)="([^"]*)"', page)
+    assert len(addresses) > 8
+    assert [one for one in addresses if not re.match(r"(?!/|https?:)", one)] == []
+
+
+def test_nothing_inline_is_left_for_the_content_security_policy_to_refuse(client, cat):
+    answer = send(client, ("cat.jpg", cat))
+    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*src=)", answer.get_data(as_text=True))
+
+
+def test_assets_change_their_address_with_their_content(client):
+    page = client.get("/").get_data(as_text=True)
+    addresses = re.findall(r'"(assets/[^"]+)"', page)
+    assert {address.partition("?")[0] for address in addresses} == {
+        "assets/icon.svg",
+        "assets/page.css",
+        "assets/page.js",
+    }
+    for address in addresses:
+        assert re.fullmatch(r"[0-9a-f]{8}", address.partition("?")[2])
+        assert found(client, "/" + address)
+
+
+def test_form_is_answered_with_the_picture_its_heatmap_and_five_bars(client, cat):
+    page = send(client, ("cat.jpg", cat))
+    assert page.status_code == 200
+    assert page.content_type.startswith("text/html")
+    assert texts(page, "filename") == ["cat.jpg"]
+    assert len(texts(page, "bar-label")) == len(texts(page, "bar-percent")) == 5
+    assert 'class="photo" src="data:image/jpeg;base64,' in page.text
+    assert 'class="heat" alt="" src="data:image/png;base64,' in page.text
+
+
+def test_sample_button_is_answered_as_the_uploaded_sample(client, cat):
+    by_name, by_upload = client.post("/", data={"sample": "cat.jpg"}), send(client, ("cat.jpg", cat))
+    assert by_name.status_code == 200
+    assert by_name.data == by_upload.data
+
+
+@pytest.mark.parametrize("name", ["none.jpg", "../model.json", "", "/etc/passwd"])
+def test_only_samples_can_be_asked_for_by_name(client, name):
+    page = client.post("/", data={"sample": name})
+    assert page.status_code == 404
+    assert texts(page, "message") == [f"there is no sample {name!r}: the page lists those there are"]
+
+
+def test_error_is_shown_on_the_page_with_its_status(client):
+    page = send(client, ("note.txt", b"no picture"))
+    assert page.status_code == 415
+    assert page.content_type.startswith("text/html")
+    assert texts(page, "message") == [
+        "this is not a picture of a supported format: send a JPEG, PNG, WebP, GIF, TIFF or BMP"
+    ]
+
+
+def test_form_in_which_nothing_was_chosen_says_so(client):
+    page = send(client, ("", b""))
+    assert page.status_code == 400
+    assert "no picture" in texts(page, "message")[0]
+
+
+def test_bad_picture_among_good_ones_has_its_error_in_its_place(client, cat):
+    page = send(client, ("one.jpg", cat), ("bad.jpg", b"no picture"), ("two.jpg", cat))
+    assert page.status_code == 200
+    assert texts(page, "filename") == ["one.jpg", "bad.jpg", "two.jpg"]
+    assert len(texts(page, "reason")) == 1
+    assert len(texts(page, "bar-percent")) == 10
+
+
+def test_names_of_files_cannot_write_html(client, cat):
+    page = send(client, ("<b>cat.jpg", cat))
+    assert "<b>cat" not in page.text
+    assert texts(page, "filename") == ["<b>cat.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("probability", "shown"),
+    [
+        (0, "<0.1"),
+        (0.00099, "<0.1"),
+        (0.001, "0.1"),
+        (0.4567, "45.7"),
+        (0.999, "99.9"),
+        (0.9996, ">99.9"),
+        (1, ">99.9"),
+    ],
+)
+def test_percentages_never_round_to_certainty(probability, shown):
+    assert percent(probability) == shown + "\u202f%"
