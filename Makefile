@@ -5,7 +5,7 @@ DEV    := .venv-dev/bin
 PIP    := -m pip --disable-pip-version-check install --quiet --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run train test lint format lock clean
+.PHONY: help run train test test-browser screenshots lint format lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -17,7 +17,17 @@ train: .venv-dev/ready ## Train; for example make train ARGS="--data photos --ou
 	@exec $(DEV)/python train.py $(ARGS)
 
 test: .venv-dev/ready .venv/ready ## Run the tests
-	$(DEV)/python -m pytest $(ARGS)
+	$(DEV)/python -m pytest --ignore=tests/browser $(ARGS)
+
+test-browser: .venv-dev/ready .venv/ready tests/browser/node_modules/.package-lock.json ## Test the page in Chromium
+	@$(NEEDS_CHROMIUM)
+	$(DEV)/python -m pytest tests/browser $(ARGS)
+
+screenshots: .venv-dev/ready .venv/ready ## Take the pictures of the page that the docs show
+	@$(NEEDS_CHROMIUM)
+	$(DEV)/python -m pytest tests/browser/screenshots.py
+
+NEEDS_CHROMIUM = command -v chromium >/dev/null || { echo "chromium is missing: apt-get install chromium" >&2; exit 1; }
 
 lint: .venv-dev/ready ## Check style and format
 	$(DEV)/ruff check .
@@ -47,4 +57,9 @@ clean: ## Remove the environments
 	@echo "Installing TensorFlow and the test tools into .venv-dev (1.7 GB, a minute or two) ..."
 	@rm -rf .venv-dev && $(PYTHON) -m venv .venv-dev
 	@.venv-dev/bin/python $(PIP) -r requirements-dev.txt
+	@touch $@
+
+tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing: apt-get install npm" >&2; exit 1; }
+	@npm ci --silent --ignore-scripts --prefix tests/browser
 	@touch $@

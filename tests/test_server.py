@@ -41,12 +41,12 @@ def request(port, method, path, body=None, **headers):
         connection.close()
 
 
-def wait_ready(port, process, seconds=20):
-    """Seconds until /ready answers 200."""
+def wait_ready(port, process, seconds=20, prefix=""):
+    """Seconds until /ready answers 200, below the path that SCRIPT_NAME puts before every address."""
     started = time.monotonic()
     while time.monotonic() < started + seconds:
         try:
-            if request(port, "GET", "/ready")[0] == 200:
+            if request(port, "GET", f"{prefix}/ready")[0] == 200:
                 return time.monotonic() - started
         except OSError:
             assert process.poll() is None, process.stdout.read()
@@ -59,7 +59,7 @@ def running(**settings):
     port = free_port()
     process = start(PORT=port, **settings)
     try:
-        wait_ready(port, process)
+        wait_ready(port, process, prefix=settings.get("SCRIPT_NAME", ""))
         yield port, process
     finally:
         process.kill()

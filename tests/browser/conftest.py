@@ -1,0 +1,70 @@
+"""A real browser before the real server. Whatever the browser complains about fails the test that made it complain."""
+
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from tests.conftest import IMAGENET
+from tests.test_server import running
+
+_FLAGS = [
+    "--headless",
+    "--no-sandbox",  # it is refused to root, who runs the tests in containers; only our own page is opened
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[str]:
+    """The address of a running server."""
+    with running() as (port, _):
+        yield f"http://localhost:{port}/"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, site: str) -> Iterator[Callable[..., Page]]:
+    """Open the page in a fresh window: `visit(viewport=..., java_script_enabled=False)`."""
+    contexts, complaints = [], []
+
+    def on_console(message: ConsoleMessage) -> None:
+        # The browser notes every 4xx and 5xx; those of the two ways to send a picture are the page's to show.
+        path = message.location["url"].partition("#")[0].partition("?")[0]
+        answer_to_a_picture = message.text.startswith("Failed to load resource") and path.endswith(("/", "/predict"))
+        if message.type in ("error", "warning") and not answer_to_a_picture:
+            complaints.append(message.text)
+
+    def visit(address: str = site, **options: object) -> Page:
+        context = browser.new_context(**{"reduced_motion": "reduce", **options})
+        contexts.append(context)
+        context.set_default_timeout(10_000)
+        page = context.new_page()
+        page.on("console", on_console)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(address)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture(scope="session")
+def photos() -> list[str]:
+    """Paths of the bundle's sample pictures; the first is the cat."""
+    return sorted(map(str, (IMAGENET / "samples").iterdir()), key=lambda path: not path.endswith("cat.jpg"))
