@@ -27,7 +27,7 @@ async function classify(files) {
   }
   const cards = files.map(newCard);
   answers.replaceChildren(...cards);
-  cards[0].scrollIntoView({ block: "nearest" });
+  reveal(cards[0]);
   for (const [index, card] of cards.entries()) {
     await fill(card, files[index], signal);
     if (signal.aborted) return;
@@ -39,6 +39,10 @@ function restart() {
   for (const photo of answers.querySelectorAll(".photo")) URL.revokeObjectURL(photo.src);
   answers.replaceChildren();
   return new AbortController();
+}
+
+function reveal(card) {
+  card.scrollIntoView({ block: "nearest" });
 }
 
 /** One line that belongs to no single picture. */
@@ -66,6 +70,7 @@ async function fill(card, file, signal) {
     show(card, await predict(file, signal, (sent) => showStep(card, sent)));
     card.dataset.state = "answered";
     status.textContent = summary(card);
+    reveal(answers.firstElementChild); // it has grown
   } catch (error) {
     if (signal.aborted) return;
     if (!(error instanceof Failure)) throw error;
@@ -95,8 +100,9 @@ function predict(file, signal, onProgress) {
     request.responseType = "json";
     request.upload.onprogress = (event) => onProgress(event.loaded / event.total);
     request.onload = () => {
-      if (request.status === 200) resolve(request.response.predictions[0]);
-      else fail(request.response?.detail ?? `The server answered ${request.status}`, request.status >= 500);
+      const { predictions, detail } = request.response ?? {}; // null where something in between answered, in HTML
+      if (predictions) resolve(predictions[0]);
+      else fail(detail ?? `The server gave no answer (status ${request.status})`, request.status >= 500);
     };
     request.onerror = () => fail("The server cannot be reached: is the network there?", true);
     request.onabort = () => reject(signal.reason);

@@ -213,7 +213,7 @@ def test_gateway_that_answers_in_html_is_an_error_with_its_number(visit, photos)
     page = visit()
     page.route("**/predict*", lambda route: route.fulfill(status=502, body="<h1>Bad Gateway</h1>"), times=1)
     page.set_input_files("#file", photos[0])
-    expect(cards(page, "failed").locator(".reason")).to_have_text("The server answered 502")
+    expect(cards(page, "failed").locator(".reason")).to_have_text("The server gave no answer (status 502)")
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
