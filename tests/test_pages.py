@@ -61,6 +61,7 @@ def test_assets_change_their_address_with_their_content(client):
         "assets/page.css",
         "assets/page.js",
     }
+    assert len({address.partition("?")[2] for address in addresses}) == 3
     for address in addresses:
         assert re.fullmatch(r"[0-9a-f]{8}", address.partition("?")[2])
         assert found(client, "/" + address)
