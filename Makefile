@@ -23,6 +23,7 @@ test-browser: .venv-dev/ready .venv/ready tests/browser/node_modules/.package-lo
 	@$(NEEDS_CHROMIUM)
 	$(DEV)/python -m pytest tests/browser $(ARGS)
 
+# Debian's fonts-inter gives the pictures the face that most visitors' systems come close to.
 screenshots: .venv-dev/ready .venv/ready ## Take the pictures of the page that the docs show
 	@$(NEEDS_CHROMIUM)
 	$(DEV)/python -m pytest tests/browser/screenshots.py

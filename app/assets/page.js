@@ -65,6 +65,7 @@ function newCard(file) {
 async function fill(card, file, signal) {
   const retry = card.querySelector(".retry");
   card.dataset.state = "waiting";
+  showStep(card, 0);
   status.textContent = `Looking at ${file.name}`;
   try {
     show(card, await predict(file, signal, (sent) => showStep(card, sent)));

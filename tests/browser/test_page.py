@@ -223,6 +223,7 @@ def test_progress_is_shown_while_the_server_works(visit, photos):
     page.route("**/predict*", lambda route: held.append(route))
     page.set_input_files("#file", photos[0])
     expect(page.get_by_role("progressbar")).to_be_visible()
+    expect(page.locator(".step")).to_have_text(re.compile("Sending|Looking"))
     expect(page.get_by_role("status")).to_have_text("Looking at cat.jpg")
     held[0].continue_()
     assert_shows_the_cat(cards(page))
