@@ -303,7 +303,8 @@ def test_ready_names_the_version(client, imagenet):
 
 @pytest.mark.parametrize("path", ["/", "/model", "/nothing", "/assets/page.css"])
 def test_no_answer_is_taken_for_another_type(client, path):
-    assert client.get(path).headers["X-Content-Type-Options"] == "nosniff"
+    with client.get(path) as answer:  # assets are sent from an open file
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_page_loads_nothing_from_elsewhere(client):
