@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
+from gunicorn.http import parser
 from gunicorn.workers import gthread
 
 from app.config import ConfigError, from_environment
@@ -40,6 +41,7 @@ loglevel = settings.log_level
 # What a client still sends after an early answer such as 413 is read and dropped for this many seconds, so that the
 # answer reaches it before the connection is closed. gunicorn has no setting for it (its value: 5).
 gthread.DEFAULT_WORKER_DATA_TIMEOUT = 2.0
+parser._DRAIN_MAX_BYTES = 64 * 2**20  # its own value, 64 KiB, breaks off clients that send all before they listen
 
 
 def on_starting(_server: Arbiter) -> None:

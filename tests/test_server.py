@@ -152,6 +152,12 @@ def test_answer_to_a_body_over_the_limit_arrives_while_it_is_still_being_sent():
         link.sendall(b"x" * 2**20)  # still read, and dropped
 
 
+def test_answer_to_a_body_over_the_limit_reaches_a_client_that_sends_all_of_it_first():
+    with running(MAX_UPLOAD_MB=1, WEB_CONCURRENCY=1) as (port, _):
+        status, _ = request(port, "POST", "/predict", bytes(21 * 2**20), **{"Content-Type": "image/jpeg"})
+    assert status == 413
+
+
 def test_uploads_are_never_written_to_a_disk(cat, tmp_path):
     # With no room for a single byte in TMPDIR, an upload that touched it would fail.
     missing = tmp_path / "missing"
