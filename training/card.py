@@ -1,10 +1,12 @@
 """The card: model.json's facts, and the same for people as README.md."""
 
-import sys
+import platform
 from importlib.metadata import version
 from pathlib import Path
 
+import keras
 import numpy as np
+import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from app import images
@@ -15,8 +17,13 @@ HARD = 8  # classes listed in the terminal's table
 
 def versions() -> dict[str, str]:
     """Return the versions that made the model."""
-    packages = {"tensorflow": "tensorflow-cpu", "keras": "keras", "numpy": "numpy", "litert": "ai-edge-litert"}
-    return {"python": sys.version.split()[0], **{name: version(package) for name, package in packages.items()}}
+    return {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "litert": version("ai-edge-litert"),
+    }
 
 
 def dataset_facts(dataset: Dataset) -> dict:

@@ -77,7 +77,7 @@ writes this folder from the weights in `training/weights`.
 |---|---|
 | top-1 accuracy on ImageNet's validation set | {PUBLISHED["accuracy"]:.1%}, as [published]({SOURCE}) by its authors; not measured by us |
 | another's measurement of the same weights | [timm](https://github.com/huggingface/pytorch-image-models/blob/main/results/results-imagenet.csv): 74.83 % top-1, 92.17 % top-5 (`tf_efficientnet_lite0.in1k`, 224 pixels, crop 0.875, bicubic) |
-| input | {facts["input"]["width"]}x{facts["input"]["height"]} pixels, the centre 7/8 of the picture |
+| input | {facts["input"]["width"]}x{facts["input"]["height"]} pixels: the centre of the picture, a square of 7/8 of its shorter side |
 | `model.tflite` | {facts["export"]["precision"]}, {facts["export"]["bytes"] / 1e6:.1f} MB |
 
 There is no ImageNet test set here, so the card's own metrics are null. What we did measure is how well the exports agree

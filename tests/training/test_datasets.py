@@ -1,6 +1,9 @@
 """Splits, the committed subset, and the sources of Fashion-MNIST."""
 
 import gzip
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -59,6 +62,43 @@ def test_the_full_set_comes_from_debians_files_where_they_are():
     assert [len(part) for part in (dataset.train, dataset.validation, dataset.test)] == [180, 20, 200]
     assert np.array_equal(dataset.train.images[:, 0, 0, 0], dataset.train.classes)
     assert dataset.train.rgb(0, 2).shape == (2, 28, 28, 3)
+
+
+def test_the_full_set_offline_is_one_line_with_the_cure(tmp_path, monkeypatch):
+    pytest.importorskip("keras")
+    monkeypatch.setattr(fashion_mnist, "DEBIAN", tmp_path / "missing")
+    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # a port that nobody listens at
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setattr("urllib.request._opener", None)  # urllib remembers the proxies of its first request
+    with pytest.raises(TrainingError, match=r"cannot be downloaded .*install Debian's dataset-fashion-mnist") as error:
+        fashion_mnist.load(full=True, seed=1)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.usefixtures("debian")
+def test_without_debians_files_keras_downloads_the_full_set(tmp_path, monkeypatch):
+    keras = pytest.importorskip("keras")
+    home = tmp_path / "keras"
+    home.mkdir()
+    monkeypatch.setattr("urllib.request._opener", None)
+    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(home))
+    served = fashion_mnist.DEBIAN
+    monkeypatch.setattr(fashion_mnist, "DEBIAN", tmp_path / "missing")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(served))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        real = keras.utils.get_file
+
+        def nearby(name, origin, **rest):  # only the address is ours: the downloader and its cache are Keras's own
+            return real(name, origin=f"http://127.0.0.1:{server.server_port}/{origin.rpartition('/')[2]}", **rest)
+
+        monkeypatch.setattr("keras.src.datasets.fashion_mnist.get_file", nearby)
+        dataset = fashion_mnist.load(full=True, seed=1)
+        server.shutdown()
+    assert len(dataset.test) == 200
+    assert len(list(home.rglob("*.gz"))) == 4
 
 
 def test_strange_class_names_are_fine_and_impossible_ones_are_not():

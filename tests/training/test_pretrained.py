@@ -49,20 +49,25 @@ def test_the_bundle_is_small_and_honest(imagenet):
 
 
 def test_one_sample_lies_on_its_side_as_phones_write_them(imagenet):
-    orientations = [Image.open(imagenet.path / sample["file"]).getexif().get(0x0112, 1) for sample in imagenet.samples]
+    orientations = []
+    for sample in imagenet.samples:
+        with Image.open(imagenet.path / sample["file"]) as picture:
+            orientations.append(picture.getexif().get(0x0112, 1))
     assert any(orientation in (6, 8) for orientation in orientations)
 
 
-def test_pretrained_writes_the_committed_model(imagenet, train, tmp_path):
+def test_pretrained_writes_the_committed_bundle(imagenet, train, tmp_path):
     done = train("--pretrained", "--out", tmp_path / "imagenet")
     assert done.returncode == 0, done.stderr
     written = bundle.read(tmp_path / "imagenet")
-    changed = {"version", "created", "versions"}
-    same = {"model.tflite", "labels.txt"}
-    if written.card["versions"]["tensorflow"] != imagenet.card["versions"]["tensorflow"]:
-        pytest.skip("another TensorFlow converts to other bytes")
-    assert {n: written.card["files"][n] for n in same} == {n: imagenet.card["files"][n] for n in same}
-    assert {**written.card, **dict.fromkeys(changed)}["samples"] == imagenet.card["samples"]
+    assert written.labels == imagenet.labels
+    assert written.card["files"].keys() == imagenet.card["files"].keys()
+    # Not the bytes: another CPU may round the folded weights differently.
+    assert (written.path / "model.tflite").stat().st_size == (imagenet.path / "model.tflite").stat().st_size
+    for sample, committed in zip(written.samples, imagenet.samples, strict=True):
+        assert sample["file"] == committed["file"]
+        assert sample["expected"]["label"] == committed["expected"]["label"]
+        assert sample["expected"]["probability"] == pytest.approx(committed["expected"]["probability"], abs=0.01)
 
 
 def test_committed_weights_are_plain_arrays():

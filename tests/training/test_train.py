@@ -151,16 +151,5 @@ def test_a_model_that_cannot_be_written_is_one_line(photos, train, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_the_full_set_offline_is_one_line_with_the_cure(train, tmp_path):
-    # A home without a copy, and a proxy that nobody listens at: Keras's own downloader must fail at once.
-    nowhere = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
-    done = train("--data", "fashion_mnist", **nowhere, HOME=str(tmp_path), KERAS_HOME=str(tmp_path))
-    if "Debian" in done.stdout:
-        pytest.skip("Debian's dataset-fashion-mnist is installed here")
-    assert done.returncode == 2
-    assert "cannot be downloaded" in done.stderr
-    assert "install Debian's dataset-fashion-mnist" in done.stderr
-
-
 def test_the_card_is_valid_json_for_strict_readers(trained):
     json.loads((trained[0] / "model.json").read_text(), parse_constant=pytest.fail)
