@@ -19,6 +19,8 @@ def network():
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights([generator.uniform(0.5, 1.5, weights.shape) for weights in layer.get_weights()])
+    kernel, bias = model.get_layer("classes").get_weights()
+    model.get_layer("classes").set_weights([kernel, generator.normal(size=bias.shape)])
     return model
 
 
