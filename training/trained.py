@@ -30,6 +30,7 @@ def write(out: Path, dataset: Dataset, fit: Fit, seed: int, folder: Path | None 
     metrics = measures.metrics(dataset.labels, dataset.test.classes, served)
 
     with bundle.writing(out) as staged:
+        print(f"Writing {out} ...", flush=True)
         (staged / bundle.MODEL).write_bytes(model)
         (staged / bundle.LABELS).write_text("\n".join(dataset.labels) + "\n", "utf-8")
         fit.model.save(staged / "model.keras")
