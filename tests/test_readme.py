@@ -114,7 +114,6 @@ def test_every_command_does_what_the_readme_says(clone):
         reader.stop()
     card = json.loads((clone / "model" / "fashion-mnist" / "model.json").read_text("utf-8"))
     assert card["metrics"]["accuracy"] >= 0.89
-    assert card["training"]["seconds"] < 180
     mine = json.loads((clone / "model" / "mine" / "model.json").read_text("utf-8"))
     assert mine["metrics"]["accuracy"] == 1
 
