@@ -5,7 +5,7 @@ DEV    := .venv-dev/bin
 PIP    := -m pip --disable-pip-version-check install --quiet --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run train test test-browser screenshots lint format lock clean
+.PHONY: help run train test test-browser test-image screenshots lint format lock image sbom clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -17,7 +17,7 @@ train: .venv-dev/ready ## Train; for example make train ARGS="--data photos --ou
 	@exec $(DEV)/python train.py $(ARGS)
 
 test: .venv-dev/ready .venv/ready ## Run the tests
-	$(DEV)/python -m pytest --ignore=tests/browser $(ARGS)
+	$(DEV)/python -m pytest --ignore=tests/browser --ignore=tests/image $(ARGS)
 
 test-browser: .venv-dev/ready .venv/ready tests/browser/node_modules/.package-lock.json ## Test the page in Chromium
 	@$(NEEDS_CHROMIUM)
@@ -30,9 +30,22 @@ screenshots: .venv-dev/ready .venv/ready ## Take the pictures of the page that t
 
 NEEDS_CHROMIUM = command -v chromium >/dev/null || { echo "chromium is missing: apt-get install chromium" >&2; exit 1; }
 
+image: ## Build the container image, with docker, podman or buildah
+	docker/build.sh $(BUILD_FLAGS)
+
+test-image: .venv-dev/ready .venv/ready ## Build the image, run it as Cloud Run would, and test it from outside
+	$(DEV)/python -m pytest tests/image $(ARGS)
+
+sbom: image .venv-dev/ready ## List what the image holds, as CycloneDX, in sbom.json
+	docker/sbom.sh sbom.json
+
+# Read by docker/build.sh; `make test-image PYTHON_IMAGE=mirror/python:3.13-slim BUILD_FLAGS="--network host"`
+export IMAGE PYTHON_IMAGE MODEL ENGINE BUILD_FLAGS
+
 lint: .venv-dev/ready ## Check style and format
 	$(DEV)/ruff check .
 	$(DEV)/ruff format --check .
+	$(DEV)/hadolint Dockerfile
 
 format: .venv-dev/ready ## Mend what lint can mend
 	$(DEV)/ruff check --fix .
