@@ -1,0 +1,118 @@
+"""What is in the image, how large it is, and that the same files always give the same image."""
+
+import gzip
+import json
+import os
+import re
+import subprocess
+import tarfile
+
+import pytest
+
+from tests.image.container import ROOT, build, engine, inspect, layers, running
+
+MB = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def config(image):
+    return inspect(image)["Config"]
+
+
+@pytest.fixture(scope="module")
+def sizes(image, tmp_path_factory):
+    """[(uncompressed, compressed as pushed)] of the layers on top of the base, in bytes."""
+    saved = tmp_path_factory.mktemp("saved") / "image.tar"
+    engine("save", "--output", str(saved), image)
+    with tarfile.open(saved) as archive:
+        (manifest,) = json.load(archive.extractfile("manifest.json"))
+        blobs = [archive.extractfile(name).read() for name in manifest["Layers"][-len(layers(image)) :]]
+    plain = [gzip.decompress(blob) if blob.startswith(b"\x1f\x8b") else blob for blob in blobs]
+    return [(len(blob), len(gzip.compress(blob, 6))) for blob in plain]
+
+
+def test_layers_over_the_base_are_small(sizes):
+    assert sum(plain for plain, _ in sizes) <= 150 * MB
+    assert sum(compressed for _, compressed in sizes) <= 55 * MB
+
+
+def test_change_of_code_pushes_kilobytes(sizes):
+    assert sum(compressed for _, compressed in sizes[-1:]) <= MB / 4
+
+
+def test_user_is_a_number_and_not_root(config):
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", config["User"])
+
+
+def test_labels_say_what_it_is(config):
+    labels = {name.removeprefix("org.opencontainers.image."): value for name, value in config["Labels"].items()}
+    assert labels["title"] == "quintet"
+    assert labels["licenses"] == "Apache-2.0"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", labels["version"])
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True).strip()
+    assert labels["revision"].removesuffix("-dirty") == head
+    assert "source" in labels
+
+
+def test_stop_signal_is_named(config):
+    assert config["StopSignal"] in ("SIGTERM", "15")
+
+
+def test_every_imported_module_brings_its_bytecode(served):
+    """Python's own as well: the official image has none, and a read-only root cannot keep what a start compiles."""
+    code = """
+import sys, os, gunicorn.app.wsgiapp, gunicorn.workers.gthread, app.wsgi
+specs = [module.__spec__ for module in list(sys.modules.values()) if getattr(module, "__spec__", None)]
+print(*(s.origin for s in specs if (s.origin or "").endswith(".py") and not os.path.exists(s.cached)))
+print(*{s.cached.split("/")[2] for s in specs if s.cached})
+"""
+    missing, trees = served.execute("python", "-c", code).splitlines()
+    assert missing == ""
+    assert trees == "bytecode"  # /opt/bytecode, and not the base's own, which another base may lack
+
+
+def test_what_serving_never_uses_is_left_out(served):
+    tools = "for name in pip pip3 cc gcc make git curl wget; do command -v $name; done; true"
+    assert served.execute("sh", "-c", tools) == ""
+    assert served.execute("ls", "/app").split() == ["app", "gunicorn.conf.py", "model"]
+    listed = "import importlib.metadata as m; print(*(d.name for d in m.distributions()))"
+    packages = served.execute("python", "-c", listed).lower().split()
+    assert "flask" in packages
+    assert not {"pip", "tensorflow", "tensorflow-cpu", "keras", "pytest", "protobuf"} & set(packages)
+    assert "model.keras" not in served.execute("find", "/app/model")
+
+
+def test_every_pattern_left_out_is_there_to_be_left_out():
+    """A line that matches nothing is a rule nobody needs; the environment of `make run` has what pip installs."""
+    (site,) = (ROOT / ".venv" / "lib").glob("python3*/site-packages")
+    lines = (ROOT / "docker" / "left-out.txt").read_text().splitlines()
+    patterns = [pattern for line in lines for pattern in line.split("#")[0].split()]
+    assert patterns
+    stale = [pattern for pattern in patterns if not pattern.startswith("..") and not list(site.glob(pattern))]
+    assert not stale
+
+
+def test_same_files_give_the_same_layers(image, checkout):
+    """Built from nothing, out of a checkout with other dates and another umask."""
+    again = build("quintet:again", "--no-cache", folder=checkout)
+    assert layers(again) == layers(image)
+
+
+def test_build_argument_picks_the_bundle(checkout):
+    other = build("quintet:other", folder=checkout, MODEL="model/other")
+    with running(other) as container:
+        container.wait_ready()
+        assert json.loads(container.request("GET", "/model")[2])["name"] == "other"
+        assert container.execute("ls", "model").split() == ["other"]
+
+
+def test_sbom_lists_what_is_installed_and_no_more(image, tmp_path):
+    target = tmp_path / "sbom.json"
+    subprocess.run([ROOT / "docker" / "sbom.sh", target], env={**os.environ, "IMAGE": image}, check=True, cwd=tmp_path)
+    sbom = json.loads(target.read_bytes())
+    assert sbom["bomFormat"] == "CycloneDX"
+    listed = {entry["name"].lower().replace("_", "-"): entry["version"] for entry in sbom["components"]}
+    assert {"ai-edge-litert", "flask", "gunicorn", "numpy", "pillow", "werkzeug"} <= listed.keys()
+    assert not {"pip", "protobuf", "tqdm"} & listed.keys()
+    requirements = (ROOT / "requirements.txt").read_text()
+    assert all(f"{name}=={version}" in requirements for name, version in listed.items())
