@@ -14,7 +14,7 @@ from app.problems import Problem
 blueprint = Blueprint("api", __name__)
 
 _FIRST_WAIT = 0.4  # seconds for a permit; longer, and a busy server would answer later than saying no
-_NEXT_WAIT = 30.0  # for the other pictures of a request that has been let in
+NEXT_WAIT = 30.0  # for the other pictures of a request that has been let in
 
 
 @blueprint.post("/predict")
@@ -38,7 +38,7 @@ def answer(sent: list[uploads.Upload], top: int, explain: bool) -> dict:
     entries, errors = [], []
     for upload in sent:
         try:
-            entry = _classify(classifier, upload, top, explain, _NEXT_WAIT if entries else _FIRST_WAIT)
+            entry = _classify(classifier, upload, top, explain, NEXT_WAIT if entries else _FIRST_WAIT)
         except (Problem, images.PictureError) as error:
             errors.append(error)
             entry = {"filename": upload.filename, "error": problems.of(error).as_json()}

@@ -29,12 +29,13 @@ def classify() -> tuple[str, int, dict[str, str]]:
     try:
         sent = _chosen_sample() if _is_sample_form() else uploads.read(request, config.max_images)
         body = api.answer(sent, min(5, len(classifier.bundle.labels)), explain=classifier.explains)
+        for upload, entry in zip(sent, body["predictions"], strict=True):
+            if "error" not in entry:
+                with classifier.permit(api.NEXT_WAIT):  # decoding needs one wherever it happens: that bounds memory
+                    entry["preview"] = _preview(upload.content, config.max_pixels)
     except Exception as error:  # every error is shown on the page, as problems.py says it
         problem = problems.of(error)
         return _page(error=problem.detail), problem.status, {**problem.headers, "Content-Type": "text/html"}
-    for upload, entry in zip(sent, body["predictions"], strict=True):
-        if "error" not in entry:
-            entry["preview"] = _preview(upload.content, config.max_pixels)
     return _page(predictions=body["predictions"]), 200, {}
 
 
