@@ -2,7 +2,7 @@
 
 from flask import Flask, Response
 
-from app import api, bundle, classifier, config, logs, ops, pages, problems
+from app import api, bundle, classifier, config, logs, memory, ops, pages, problems
 
 _PAGE_HEADERS = {
     # data: for heatmaps and previews, blob: for the picture that the visitor has just chosen.
@@ -16,6 +16,7 @@ def create_app(settings: config.Config | None = None) -> Flask:
     """Load the bundle and make the app that serves it. Raises ConfigError or BundleError."""
     settings = settings or config.from_environment()
     logs.configure(settings.log_level, settings.log_format)
+    memory.give_back()
     # Not under /static: the functions framework's own /static route would hide it.
     app = Flask(__name__, static_folder="assets", static_url_path="/assets")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes

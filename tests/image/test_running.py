@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 
 import pytest
@@ -158,6 +159,21 @@ def test_largest_pictures_fit_into_the_memory(image):
         container.wait_ready()
         assert [container.predict(picture)[0] for picture in pictures] == [200] * len(pictures)
         assert not [line for line in container.logs()[0] if "SIGKILL" in line]
+
+
+@pytest.mark.parametrize("path", ["/predict", "/"])
+def test_large_pictures_at_once_are_answered_or_refused_within_the_memory(image, path):
+    picture = encoded(Image.new("RGBA", (4082, 4082), "teal"), "PNG")
+    form = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + picture + b"\r\n--b--\r\n"
+    with running(image) as container, ThreadPoolExecutor(12) as clients:
+        container.wait_ready()
+        sent = [
+            clients.submit(container.request, "POST", path, form, "multipart/form-data; boundary=b") for _ in range(24)
+        ]
+        assert {answer.result()[0] for answer in sent} == {200, 503}
+        assert not [line for line in container.logs()[0] if "SIGKILL" in line]
+        status = container.execute("sh", "-c", "cat /proc/[1-9]*/status")
+        assert max(map(int, re.findall(r"VmRSS:\s+(\d+) kB", status))) < 150_000  # and is not kept
 
 
 def test_worker_killed_for_its_memory_is_replaced(image, photo):
