@@ -47,6 +47,10 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Config:
             raise ConfigError(f"{name} is {text!r}; it must be one of {', '.join(allowed)}")
         return text
 
+    if environ.get("MODEL", "").strip().startswith("gs://"):
+        raise ConfigError(
+            f"MODEL is {environ['MODEL']!r}; buckets are not read yet: copy it with gcloud storage cp -r, name the folder"
+        )
     return Config(
         port=number("PORT", Config.port, 1, 65535),
         model=environ.get("MODEL", "").strip() or Config.model,

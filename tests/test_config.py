@@ -64,3 +64,8 @@ def test_a_quota_between_two_cpus_is_rounded_up(tmp_path, monkeypatch):
     path.parent.mkdir(parents=True)
     path.write_text("250000 100000\n")
     assert config.granted_cpus(tmp_path) == 3
+
+
+def test_model_in_a_bucket_is_refused_with_the_cure():
+    with pytest.raises(config.ConfigError, match="gs://b/m.*copy it with gcloud storage cp -r"):
+        config.from_environment({"MODEL": "gs://b/m"})
