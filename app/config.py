@@ -49,7 +49,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Config:
 
     if environ.get("MODEL", "").strip().startswith("gs://"):
         raise ConfigError(
-            f"MODEL is {environ['MODEL']!r}; buckets are not read yet: copy it with gcloud storage cp -r, name the folder"
+            f"MODEL is {environ['MODEL']!r}; buckets are not read yet: copy it here with gcloud storage cp -r"
         )
     return Config(
         port=number("PORT", Config.port, 1, 65535),

@@ -67,5 +67,5 @@ def test_a_quota_between_two_cpus_is_rounded_up(tmp_path, monkeypatch):
 
 
 def test_model_in_a_bucket_is_refused_with_the_cure():
-    with pytest.raises(config.ConfigError, match="gs://b/m.*copy it with gcloud storage cp -r"):
+    with pytest.raises(config.ConfigError, match=r"gs://b/m.*copy it here with gcloud storage cp -r"):
         config.from_environment({"MODEL": "gs://b/m"})
