@@ -26,7 +26,7 @@ def create_app(settings: config.Config | None = None) -> Flask:
     for blueprint in (api.blueprint, pages.blueprint, ops.blueprint):
         app.register_blueprint(blueprint)
     problems.register(app)
-    logs.register(app)
+    logs.register(app, settings.log_level, settings.log_format)
 
     @app.after_request
     def harden(response: Response) -> Response:

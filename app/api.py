@@ -13,6 +13,7 @@ from app.problems import Problem
 
 blueprint = Blueprint("api", __name__)
 
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 _FIRST_WAIT = 0.4  # seconds for a permit; longer, and a busy server would answer later than saying no
 NEXT_WAIT = 30.0  # for the other pictures of a request that has been let in
 
@@ -77,7 +78,7 @@ def _heatmap(network: Network, picture: images.Picture, index: int, resize: str)
 
 
 def _number(name: str, default: int, low: int, high: int) -> int:
-    text = request.args.get(name, "")
+    text = request.args.get(name, "") if request.query_string else ""
     if not text:
         return default
     if not text.isascii() or not text.isdigit() or len(text) > 9 or not low <= int(text) <= high:
@@ -90,4 +91,4 @@ def _config() -> Config:
 
 
 def _json(body: dict) -> Response:
-    return Response(json.dumps(body, ensure_ascii=False) + "\n", content_type="application/json")
+    return Response(_ENCODE(body) + "\n", content_type="application/json")

@@ -179,7 +179,7 @@ def _rgb(image: Image.Image, size: tuple[int, int], box: tuple[float, float, flo
         if image.mode in ("LA", "RGBA"):
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     except ValueError as error:  # colour modes that Pillow cannot convert, such as LAB
         raise UndecodablePicture(f"the colour mode {image.mode} is not supported: send an RGB picture") from error
 

@@ -154,7 +154,7 @@ def test_answer_to_a_body_over_the_limit_arrives_while_it_is_still_being_sent():
 
 def test_answer_to_a_body_over_the_limit_reaches_a_client_that_sends_all_of_it_first():
     with running(MAX_UPLOAD_MB=1, WEB_CONCURRENCY=1) as (port, _):
-        status, _ = request(port, "POST", "/predict", bytes(21 * 2**20), **{"Content-Type": "image/jpeg"})
+        status, _ = request(port, "POST", "/predict", bytes(10 * 2**20), **{"Content-Type": "image/jpeg"})
     assert status == 413
 
 
