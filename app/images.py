@@ -110,9 +110,10 @@ def _open(data: bytes, max_pixels: int) -> tuple[ImageFile.ImageFile, int]:
         image = plugin(io.BytesIO(data))
     except Exception as error:  # hostile bytes raise nearly anything inside Pillow's parsers
         raise UndecodablePicture(f"this {name} cannot be read: {_reason(error)}") from error
-    # Progressive JPEGs are held whole as coefficients, and the other formats cannot be decoded at reduced scale.
+    # Only a JPEG that is not progressive can be decoded at reduced scale. Progressive ones are held whole as
+    # coefficients, and WebP's decoder holds the picture three times.
     scalable = name == "JPEG" and not image.info.get("progressive")
-    limit = max_pixels if scalable else max_pixels // 3
+    limit = max_pixels if scalable else max_pixels // (4 if name == "WebP" else 3)
     pixels = image.width * image.height
     if pixels > limit:
         kind = "progressive JPEG" if name == "JPEG" and not scalable else name

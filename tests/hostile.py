@@ -117,6 +117,7 @@ def bombs() -> Iterator[tuple[str, bytes]]:
         "jpeg-within-a-jpeg",
         encode(Image.new("RGB", (9, 9)), "JPEG", exif=b"Exif\0\0" + encode(Image.new("L", (9, 9)), "JPEG")),
     )
+    yield "webp-just-under-the-limit", encode(Image.new("RGB", (3535, 3535)), "WEBP", method=0)
     yield "webp-16383x16383", _with_webp_size(16_383, 16_383)
 
 
