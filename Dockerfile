@@ -44,12 +44,8 @@ CMD ["gunicorn"]
 COPY --from=dependencies /opt /opt
 COPY --from=application /app/model /app/model
 COPY --from=application /code /
-ARG VERSION=unknown
-ARG REVISION=unknown
-ARG SOURCE=unknown
+# docker/build.sh adds version, revision and source. As build arguments they would be stale: buildah takes a LABEL from
+# its cache though the argument in it has changed.
 LABEL org.opencontainers.image.title="quintet" \
       org.opencontainers.image.description="One image classifier with five homes on Google Cloud" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.source="${SOURCE}"
+      org.opencontainers.image.licenses="Apache-2.0"

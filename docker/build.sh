@@ -10,14 +10,16 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 engine=$(docker/engine.sh)
-flags=(--tag "${IMAGE:=quintet}" --build-arg VERSION="$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)")
+flags=(--tag "${IMAGE:=quintet}")
 if [ -n "${PYTHON_IMAGE:-}" ]; then flags+=(--build-arg PYTHON_IMAGE="$PYTHON_IMAGE"); fi
 if [ -n "${MODEL:-}" ]; then flags+=(--build-arg MODEL="$MODEL"); fi
-if revision=$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null); then
-  flags+=(--build-arg REVISION="$revision")
-fi
-source=$(git config remote.origin.url | sed -nE 's#^https://([^/]*@)?#https://#p') || true # no password that may be in it
-if [ -n "$source" ]; then flags+=(--build-arg SOURCE="$source"); fi
+
+label() {
+  if [ -n "$2" ]; then flags+=(--label "org.opencontainers.image.$1=$2"); fi
+}
+label version "$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)"
+label revision "$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)"
+label source "$(git config remote.origin.url | sed -nE 's#^https://([^/]*@)?#https://#p')" # no password that may be in it
 
 if [ "$engine" = docker ]; then
   export SOURCE_DATE_EPOCH=0

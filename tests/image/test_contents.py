@@ -51,7 +51,6 @@ def test_labels_say_what_it_is(config):
     assert re.fullmatch(r"\d+\.\d+\.\d+", labels["version"])
     head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True).strip()
     assert labels["revision"].removesuffix("-dirty") == head
-    assert "source" in labels
 
 
 def test_stop_signal_is_named(config):

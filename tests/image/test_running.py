@@ -95,17 +95,16 @@ def test_is_ready_in_no_time(image, cpus, seconds):
     starts = []
     for _ in range(5):  # the best of five, since a machine may be busy with something else
         with running(image, cpus=cpus) as container:
-            starts.append(container.wait_ready())
-    assert min(starts) <= seconds
+            container.wait_ready()
+            starts.append(time.clock_gettime(time.CLOCK_BOOTTIME) - container.started())
+    assert min(starts) <= seconds, starts
 
 
 @pytest.mark.parametrize(("cpus", "workers"), [(0.5, 1), (1, 1), (1.5, 2)])
 def test_one_worker_for_each_granted_cpu(image, cpus, workers):
-    with running(image, cpus=cpus, memory="512m") as container:
-        container.wait_ready()
-        until(lambda: sum("Booting worker" in line for line in container.logs()[0]) == workers)
-        container.stop()
-        assert sum("Booting worker" in line for line in container.logs()[0]) == workers
+    with running(image, cpus=cpus) as container:
+        settings = container.execute("gunicorn", "--print-config")  # as it works them out in there
+    assert re.search(r"^workers +=\s+(\d+)$", settings, re.MULTILINE)[1] == str(workers)
 
 
 def test_log_is_json_on_stdout(image, photo):
