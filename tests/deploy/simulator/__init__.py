@@ -1,0 +1,16 @@
+"""Google's APIs on loopback, as far as the deploy scripts need them.
+
+The real gcloud talks to an HTTPS proxy that answers every request itself, forwards nothing, remembers every call and fails
+when it is told to. One file is one of Google's services; to add a service, write its file and list it in `cloud.py`.
+
+    cloud.py        the simulated cloud as the tests see it: its services, the calls it got, the faults it was given
+    service.py      what a service is: routes, requests, refusals
+    proxy.py        the HTTPS proxy and its certificate
+    frontend.py     the URLs that the cloud hands out, with Google's own access control in front of ...
+    workloads.py    ... the programs that were really deployed, started from what was really uploaded
+"""
+
+from .cloud import Cloud
+from .service import Call
+
+__all__ = ["Call", "Cloud"]

@@ -1,0 +1,153 @@
+"""App Engine: the application, its services, versions and traffic."""
+
+import copy
+
+from .service import Call, Refusal, Service, not_found, route
+
+APP = "/v1/apps/{project}"
+
+
+class AppEngine(Service):
+    host = "appengine.googleapis.com"
+    api = "appengine.googleapis.com"
+
+    def __init__(self, cloud: "Cloud") -> None:  # noqa: F821
+        super().__init__(cloud)
+        self.app: dict | None = None
+        self.never_ready = False
+        self.services: dict[str, dict] = {}
+        self.versions: dict[tuple[str, str], dict] = {}
+        self.operations: dict[str, dict] = {}
+
+    def done(self, project: str, response: dict | None = None, error: dict | None = None, **metadata: object) -> dict:
+        name = f"apps/{project}/operations/{len(self.operations):08d}"
+        outcome = {"error": error} if error else {"response": response or {}}
+        meta = {"@type": "type.googleapis.com/google.appengine.v1.OperationMetadataV1", **metadata}
+        self.operations[name] = {"name": name, "done": True, "metadata": meta, **outcome}
+        return self.operations[name]
+
+    @route("GET", APP + "/operations/{operation}")
+    def operation(self, call: Call, project: str, operation: str) -> dict:
+        return self.operations[f"apps/{project}/operations/{operation}"]
+
+    # -- the application
+
+    @route("GET", APP)
+    def get(self, call: Call, project: str) -> dict:
+        if self.app is None:
+            raise not_found(f"Could not find Application \"{project}\"")
+        return self.app
+
+    @route("POST", "/v1/apps")
+    def create(self, call: Call) -> dict:
+        project = call.body["id"]
+        self.app = {
+            "name": f"apps/{project}",
+            "servingStatus": "SERVING",
+            "codeBucket": f"staging.{project}.appspot.com",
+            "defaultBucket": f"{project}.appspot.com",
+            "defaultHostname": f"{project}.ew.r.appspot.com",
+            "serviceAccount": f"{project}@appspot.gserviceaccount.com",
+            "featureSettings": {"splitHealthChecks": True, "useContainerOptimizedOs": True},
+            **call.body,
+        }
+        self.cloud.storage.buckets.setdefault(self.app["codeBucket"], {})
+        return self.done(project, self.app)
+
+    @route("PATCH", APP)
+    def update(self, call: Call, project: str) -> dict:
+        self.app.update(call.body)
+        return self.done(project, self.app)
+
+    # -- services and traffic
+
+    @route("GET", APP + "/services")
+    def list_services(self, call: Call, project: str) -> dict:
+        return {"services": list(self.services.values())}
+
+    @route("GET", APP + "/services/{service}")
+    def service(self, call: Call, project: str, service: str) -> dict:
+        if service not in self.services:
+            raise not_found(f"Service \"{service}\"")
+        return self.services[service]
+
+    @route("PATCH", APP + "/services/{service}")
+    def set_traffic(self, call: Call, project: str, service: str) -> dict:
+        self.service(call, project, service).update(call.body)
+        return self.done(project, self.services[service])
+
+    @route("DELETE", APP + "/services/{service}")
+    def delete_service(self, call: Call, project: str, service: str) -> dict:
+        self.service(call, project, service)
+        if service == "default":
+            raise Refusal(400, "INVALID_ARGUMENT", "The default service (module) may not be deleted.")
+        del self.services[service]
+        self.versions = {key: version for key, version in self.versions.items() if key[0] != service}
+        return self.done(project)
+
+    # -- versions
+
+    @route("GET", APP + "/services/{service}/versions")
+    def list_versions(self, call: Call, project: str, service: str) -> dict:
+        self.service(call, project, service)
+        return {"versions": [version for key, version in self.versions.items() if key[0] == service]}
+
+    @route("GET", APP + "/services/{service}/versions/{version}")
+    def version(self, call: Call, project: str, service: str, version: str) -> dict:
+        if (service, version) not in self.versions:
+            raise not_found(f"Version \"{service}/{version}\"")
+        return self.versions[service, version]
+
+    @route("POST", APP + "/services/{service}/versions")
+    def deploy(self, call: Call, project: str, service: str) -> dict:
+        if "default" not in self.services and service != "default":
+            message = "The first service (module) you upload to a new application must be the 'default' service (module)."
+            raise Refusal(400, "INVALID_ARGUMENT", message)
+        if self.never_ready:
+            return self.done(project, error={"code": 9, "message": "An internal error occurred while creating the version: the app did not become ready."})
+        version = copy.deepcopy(call.body)
+        name = f"apps/{project}/services/{service}/versions/{version['id']}"
+        address = f"{version['id']}-dot-{service}"
+        version.update(name=name, servingStatus="SERVING", createTime="2026-11-21T12:00:00Z", createdBy="someone@example.com")
+        version["versionUrl"] = self.publish(address, lambda: self.port_of(version))
+        self.versions[service, version["id"]] = version
+        if service not in self.services:
+            split = {"allocations": {version["id"]: 1}}
+            self.services[service] = {"name": f"apps/{project}/services/{service}", "id": service, "split": split}
+            self.publish(service, lambda: self.port_of(self.versions[service, self.serving(service)]))
+        return self.done(project, version, createVersionMetadata={"cloudBuildId": "1"})
+
+    @route("DELETE", APP + "/services/{service}/versions/{version}")
+    def delete_version(self, call: Call, project: str, service: str, version: str) -> dict:
+        self.version(call, project, service, version)
+        del self.versions[service, version]
+        return self.done(project)
+
+    def serving(self, service: str) -> str:
+        allocations = self.services[service]["split"]["allocations"]
+        return max(allocations, key=allocations.get)
+
+    def publish(self, address: str, port: object) -> str:
+        return self.cloud.frontend.publish(address, self.may_call, port)
+
+    def may_call(self, headers: dict[str, str]) -> bool:
+        """App Engine is open to everybody unless Identity-Aware Proxy is on; then a signed token has to come along."""
+        guarded = (self.app.get("iap") or {}).get("enabled")
+        return not guarded or headers.get("authorization", "").count(".") == 2
+
+    def files(self, version: dict) -> dict[str, bytes]:
+        """What was uploaded for the version, by name."""
+        found = {}
+        for name, file in version["deployment"].get("files", {}).items():
+            bucket, _, key = file["sourceUrl"].removeprefix("https://storage.googleapis.com/").partition("/")
+            found[name] = self.cloud.storage.buckets[bucket][key]
+        return found
+
+    def port_of(self, version: dict) -> int | None:
+        env = {name: str(value) for name, value in version.get("envVariables", {}).items()}
+        container = version["deployment"].get("container")
+        if container:
+            files, command, settings = self.cloud.cloudbuild.program(container["image"].partition("@")[2])
+            return self.cloud.workloads.start(files, command, {**settings, **env})
+        return self.cloud.workloads.start(self.files(version), version["entrypoint"]["shell"], env)
+

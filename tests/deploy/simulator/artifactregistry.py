@@ -1,0 +1,52 @@
+"""Artifact Registry: repositories, and the digests behind the tags of their images."""
+
+import hashlib
+
+from .service import Call, Service, not_found, route
+
+
+class ArtifactRegistry(Service):
+    host = "artifactregistry.googleapis.com"
+    api = "artifactregistry.googleapis.com"
+
+    def __init__(self, cloud: "Cloud") -> None:  # noqa: F821
+        super().__init__(cloud)
+        self.repositories: dict[str, dict] = {}  # by "projects/P/locations/R/repositories/NAME"
+        self.tags: dict[str, str] = {}  # "REPOSITORY/packages/IMAGE/tags/TAG" -> digest
+
+    def push(self, image: str, content: bytes) -> str:
+        """Remember that `REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG` was pushed; return its digest."""
+        name, _, tag = image.partition(":")
+        registry, project, repository, package = name.split("/", 3)
+        parent = f"projects/{project}/locations/{registry.removesuffix('-docker.pkg.dev')}/repositories/{repository}"
+        digest = "sha256:" + hashlib.sha256(content).hexdigest()
+        self.tags[f"{parent}/packages/{package}/tags/{tag or 'latest'}"] = digest
+        return digest
+
+    @route("GET", "/v1/projects/{project}/locations/{region}/repositories/{name}")
+    def get(self, call: Call, project: str, region: str, name: str) -> dict:
+        key = f"projects/{project}/locations/{region}/repositories/{name}"
+        if key not in self.repositories:
+            raise not_found(f"Requested entity {key}")
+        return self.repositories[key]
+
+    @route("POST", "/v1/projects/{project}/locations/{region}/repositories")
+    def create(self, call: Call, project: str, region: str) -> dict:
+        key = f"projects/{project}/locations/{region}/repositories/{call.query['repositoryId']}"
+        self.repositories[key] = {**call.body, "name": key}
+        return self.operation(call, project, region, call.query["repositoryId"])
+
+    @route("GET", "/v1/projects/{project}/locations/{region}/operations/{name}")
+    def operation(self, call: Call, project: str, region: str, name: str) -> dict:
+        """Done at once; an operation is called like the repository that it makes."""
+        made = self.repositories[f"projects/{project}/locations/{region}/repositories/{name}"]
+        return {"name": f"projects/{project}/locations/{region}/operations/{name}", "done": True, "response": made}
+
+    @route("GET", "/v1/projects/{project}/locations/{region}/repositories/{name}/packages/{image}/tags/{tag}")
+    def tag(self, call: Call, project: str, region: str, name: str, image: str, tag: str) -> dict:
+        self.get(call, project, region, name)
+        package = f"projects/{project}/locations/{region}/repositories/{name}/packages/{image}"
+        key = f"{package}/tags/{tag}"
+        if key not in self.tags:
+            raise not_found(f"Requested entity {key}")
+        return {"name": key, "version": f"{package}/versions/{self.tags[key]}"}

@@ -1,0 +1,91 @@
+"""The simulated cloud as the tests see it: its services, the calls it got and the faults it was given."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from .appengine import AppEngine
+from .artifactregistry import ArtifactRegistry
+from .cloudbuild import CloudBuild
+from .frontend import Frontend
+from .iam import Credentials, Iam, OAuth
+from .proxy import Proxy
+from .resourcemanager import ResourceManager
+from .run import Run, RunBuilds
+from .service import Answer, Call, Refusal, api_not_enabled
+from .serviceusage import ServiceUsage
+from .storage import Storage
+from .workloads import Workloads
+
+SERVICES = [
+    ServiceUsage,
+    ResourceManager,
+    Iam,
+    Credentials,
+    OAuth,
+    Storage,
+    ArtifactRegistry,
+    CloudBuild,
+    Run,
+    RunBuilds,
+    AppEngine,
+]
+
+
+@dataclass
+class Fault:
+    """Refuse calls whose "METHOD host/path" matches."""
+
+    pattern: str
+    refusal: Refusal
+
+
+class Cloud:
+    """One project's worth of Google. Services keep their state in attributes that tests may read and set."""
+
+    def __init__(self, project: str, certificates: Path, workloads: Workloads) -> None:
+        self.project = project
+        self.calls: list[Call] = []
+        self.unanswered: list[str] = []
+        self.faults: list[Fault] = []
+        self.certificates = certificates
+        self.workloads = workloads
+        self.frontend = Frontend(workloads)
+        self.services = [service(self) for service in SERVICES]
+        for service in self.services:
+            setattr(self, type(service).__name__.lower(), service)
+        self.proxy = Proxy(self, certificates)
+
+    def answer(self, call: Call) -> Answer:
+        self.calls.append(call)
+        for fault in self.faults:
+            if re.search(fault.pattern, str(call)):
+                raise fault.refusal
+        for service in self.services:
+            if re.fullmatch(service.host, call.host) and service.knows(call):
+                if service.api and service.api not in self.serviceusage.enabled:
+                    raise api_not_enabled(service.api, self.project)
+                return service.answer(call)
+        self.unanswered.append(str(call))
+        raise Refusal(400, "UNIMPLEMENTED", f"The simulator has no answer to {call}.")
+
+    def fail(self, pattern: str, refusal: Refusal) -> None:
+        self.faults.append(Fault(pattern, refusal))
+
+    def changes(self, pattern: str = "") -> list[str]:
+        """The calls that could change something, as "METHOD host/path"."""
+        return [str(call) for call in self.calls if call.changes and re.search(pattern, str(call))]
+
+    def sent(self, pattern: str) -> list[Call]:
+        return [call for call in self.calls if re.search(pattern, str(call))]
+
+    def forget(self) -> None:
+        """Forget the calls and the faults, and keep what was made."""
+        self.calls.clear()
+        self.faults.clear()
+        self.frontend.requests.clear()
+
+    def close(self) -> None:
+        self.proxy.shutdown()
+        self.proxy.server_close()
+        self.frontend.close()

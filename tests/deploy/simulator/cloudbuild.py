@@ -1,0 +1,87 @@
+"""Cloud Build: takes the uploaded source and says the image was built and pushed.
+
+What it "builds" is kept by digest, so that a deployment of the image can be started from the very files that were uploaded.
+"""
+
+import re
+
+from .service import Call, Service, not_found, route
+from .workloads import unpack
+
+NOW = "2026-11-21T12:00:00Z"
+
+
+class CloudBuild(Service):
+    host = r"(.+-)?cloudbuild\.googleapis\.com"
+    api = "cloudbuild.googleapis.com"
+
+    def __init__(self, cloud: "Cloud") -> None:  # noqa: F821
+        super().__init__(cloud)
+        self.fails = False
+        self.builds: dict[str, dict] = {}
+        self.images: dict[str, tuple[str, str, dict, dict]] = {}  # digest -> bucket, object, substitutions, buildpack
+
+    def build(self, project: str, region: str, request: dict) -> dict:
+        build_id = f"00000000-0000-0000-0000-{len(self.builds):012d}"
+        status = "FAILURE" if self.fails else "SUCCESS"
+        values = request.get("substitutions", {})
+        results = []
+        for image in request.get("images", []):
+            name = re.sub(r"\$\{?(\w+)\}?", lambda found: values[found[1]], image)
+            if not self.fails:
+                source = request["source"]["storageSource"]
+                content = self.cloud.storage.buckets[source["bucket"]][source["object"]]
+                digest = self.cloud.artifactregistry.push(name, content + repr(sorted(values.items())).encode())
+                self.images[digest] = (source["bucket"], source["object"], values, request.get("buildpack", {}))
+                results.append({"name": name, "digest": digest})
+        self.builds[build_id] = {
+            **request,
+            "id": build_id,
+            "name": f"projects/{project}/locations/{region}/builds/{build_id}",
+            "projectId": project,
+            "status": status,
+            "results": {"images": results},
+            "createTime": NOW,
+            "startTime": NOW,
+            "finishTime": NOW,
+            "logUrl": f"https://console.cloud.google.com/cloud-build/builds/{build_id}",
+        }
+        return self.builds[build_id]
+
+    @route("POST", "/v1/projects/{project}/locations/{region}/builds")
+    def create(self, call: Call, project: str, region: str) -> dict:
+        build = self.build(project, region, call.body)
+        return {
+            "name": f"operations/build/{project}/{build['id']}",
+            "metadata": {"@type": "type.googleapis.com/google.devtools.cloudbuild.v1.BuildOperationMetadata", "build": build},
+        }
+
+    @route("GET", "/v1/projects/{project}/locations/{region}/operations/{build}")
+    def operation(self, call: Call, project: str, region: str, build: str) -> dict:
+        made = self.builds[build]
+        failed = {"error": {"code": 9, "message": "Build failed; check build logs for details"}}
+        outcome = {"response": made} if made["status"] == "SUCCESS" else failed
+        return {"name": call.path.removeprefix("/v1/"), "done": True, "metadata": {"build": made}, **outcome}
+
+    @route("POST", "/v1/projects/{project}/builds")
+    def create_global(self, call: Call, project: str) -> dict:
+        return self.create(call, project, "global")
+
+    @route("GET", "/v1/projects/{project}/locations/{region}/builds/{build}")
+    def get(self, call: Call, project: str, region: str, build: str) -> dict:
+        if build not in self.builds:
+            raise not_found(f"Build {build}")
+        return self.builds[build]
+
+    @route("GET", "/v1/projects/{project}/builds/{build}")
+    def get_global(self, call: Call, project: str, build: str) -> dict:
+        return self.get(call, project, "global", build)
+
+    def program(self, digest: str) -> tuple[dict[str, bytes], str, dict[str, str]]:
+        """The files in an image, the command it runs and its own settings."""
+        bucket, key, values, buildpack = self.images[digest]
+        files = unpack(self.cloud.storage.buckets[bucket][key])
+        if buildpack:
+            target = buildpack["functionTarget"]
+            return files, f"functions-framework --source main.py --target {target} --host 127.0.0.1 --port $PORT", {}
+        return files, "gunicorn", {"MODEL": values["_MODEL"]}

@@ -1,0 +1,89 @@
+"""The URLs that the cloud hands out. Each is a loopback port that checks who is calling, as Google's front end does, and then
+passes the request on to the program behind it."""
+
+import http.client
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from .workloads import Workloads
+
+HOP = {"connection", "transfer-encoding", "keep-alive", "content-length", "server", "date"}
+
+
+@dataclass
+class Address:
+    """`allowed` sees the request's headers; `port` starts the program and says where it listens (None: it is not there)."""
+
+    allowed: Callable[[dict[str, str]], bool]
+    port: Callable[[], int | None]
+    server: ThreadingHTTPServer = field(default=None)
+
+
+class Frontend:
+    """`requests` is what came in, as "NAME METHOD /path STATUS"; `tamper` may change an answer's body on its way out."""
+
+    def __init__(self, workloads: Workloads) -> None:
+        self.workloads = workloads
+        self.addresses: dict[str, Address] = {}
+        self.requests: list[str] = []
+        self.tamper: Callable[[str, bytes], bytes] = lambda path, body: body
+
+    def publish(self, name: str, allowed: Callable, port: Callable) -> str:
+        """Give `name` an address, or its address a new program; return the URL."""
+        if name not in self.addresses:
+            address = self.addresses[name] = Address(allowed, port)
+            handler = type("Handler", (Visit,), {"frontend": self, "name": name})
+            address.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+            address.server.daemon_threads = True
+            loop = {"poll_interval": 0.05}
+            threading.Thread(target=address.server.serve_forever, kwargs=loop, daemon=True).start()
+        address = self.addresses[name]
+        address.allowed, address.port = allowed, port
+        return f"http://127.0.0.1:{address.server.server_port}"
+
+    def close(self) -> None:
+        for address in self.addresses.values():
+            address.server.shutdown()
+            address.server.server_close()
+
+
+class Visit(BaseHTTPRequestHandler):
+    wbufsize = -1  # head and body in one packet
+    frontend: Frontend
+    name: str
+
+    def respond(self) -> None:
+        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        address = self.frontend.addresses[self.name]
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        if not address.allowed(headers):
+            status, sent, body = 403, [("Content-Type", "text/html")], b"Your client does not have permission to get this URL."
+        elif (port := address.port()) is None:
+            status, sent, body = 503, [("Content-Type", "text/html")], b"Service Unavailable"
+        else:
+            status, sent, body = self.forward(port, content)
+        self.frontend.requests.append(f"{self.name} {self.command} {self.path} {status}")
+        self.send_response(status)
+        for name, value in sent:
+            if name.lower() not in HOP:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = respond  # noqa: N815
+
+    def forward(self, port: int, content: bytes) -> tuple[int, list, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        kept = {name: value for name, value in self.headers.items() if name.lower() not in HOP | {"authorization"}}
+        connection.request(self.command, self.path, content or None, kept)
+        answer = connection.getresponse()
+        body = self.frontend.tamper(self.path, answer.read())
+        connection.close()
+        return answer.status, answer.getheaders(), body
+
+    def log_message(self, *args: object) -> None:
+        pass

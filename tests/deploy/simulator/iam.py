@@ -1,0 +1,85 @@
+"""IAM: service accounts, and tokens for them and for people."""
+
+import base64
+import json
+import time
+
+from .service import Call, Service, not_found, route
+
+
+def unsigned_token(**claims: object) -> str:
+    """Something shaped like a JSON Web Token, which is all that gcloud and the simulated front end look at."""
+    parts = ({"alg": "none", "typ": "JWT"}, {"iat": int(time.time()), "exp": int(time.time()) + 3600, **claims})
+    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + ".sig"
+
+
+class Iam(Service):
+    host = "iam.googleapis.com"
+    api = "iam.googleapis.com"
+
+    def __init__(self, cloud: "Cloud") -> None:  # noqa: F821
+        super().__init__(cloud)
+        self.accounts: dict[str, dict] = {}
+
+    @route("GET", "/v1/projects/{project}/serviceAccounts/{email}")
+    def get(self, call: Call, project: str, email: str) -> dict:
+        if email not in self.accounts:
+            raise not_found(f"Service account projects/{project}/serviceAccounts/{email}")
+        return self.accounts[email]
+
+    @route("GET", "/v1/projects/{project}/serviceAccounts")
+    def list_all(self, call: Call, project: str) -> dict:
+        return {"accounts": list(self.accounts.values())}
+
+    @route("POST", "/v1/projects/{project}/serviceAccounts")
+    def create(self, call: Call, project: str) -> dict:
+        email = f"{call.body['accountId']}@{project}.iam.gserviceaccount.com"
+        self.accounts[email] = {
+            "name": f"projects/{project}/serviceAccounts/{email}",
+            "email": email,
+            "displayName": call.body.get("serviceAccount", {}).get("displayName", ""),
+        }
+        return self.accounts[email]
+
+    @route("DELETE", "/v1/projects/{project}/serviceAccounts/{email}")
+    def delete(self, call: Call, project: str, email: str) -> dict:
+        self.get(call, project, email)
+        del self.accounts[email]
+        return {}
+
+
+class Credentials(Service):
+    """The Service Account Credentials API: tokens for a service account that the caller may impersonate."""
+
+    host = "iamcredentials.googleapis.com"
+
+    @route("POST", "/v1/projects/-/serviceAccounts/{email}:generateAccessToken")
+    def access_token(self, call: Call, email: str) -> dict:
+        expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+        return {"accessToken": f"access-{email}", "expireTime": expires}
+
+    @route("POST", "/v1/projects/-/serviceAccounts/{email}:generateIdToken")
+    def id_token(self, call: Call, email: str) -> dict:
+        return {"token": unsigned_token(aud=call.body["audience"], email=email)}
+
+    @route("POST", "/v1/projects/-/serviceAccounts/{email}:signJwt")
+    def sign(self, call: Call, email: str) -> dict:
+        return {"keyId": "k", "signedJwt": unsigned_token(**json.loads(call.body["payload"]))}
+
+
+class OAuth(Service):
+    """The token endpoint that a logged-in person's or service account's gcloud asks."""
+
+    host = "oauth2.googleapis.com|www.googleapis.com|accounts.google.com"
+
+    @route("POST", "/token")
+    def token(self, call: Call) -> dict:
+        from urllib.parse import parse_qs
+
+        form = parse_qs(call.content.decode())
+        claims = {"email": "someone@example.com", "aud": "32555940559.apps.googleusercontent.com"}
+        if "assertion" in form:  # a service account proves itself by a token that it signed
+            payload = form["assertion"][0].split(".")[1]
+            signed = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+            claims = {"email": signed["iss"], "aud": signed.get("target_audience", "")}
+        return {"access_token": "access", "expires_in": 3600, "token_type": "Bearer", "id_token": unsigned_token(**claims)}

@@ -1,0 +1,26 @@
+"""Resource Manager: the project and who may do what in it."""
+
+from .service import Call, Service, permission_denied, route
+
+
+class ResourceManager(Service):
+    host = "cloudresourcemanager.googleapis.com"
+
+    def __init__(self, cloud: "Cloud") -> None:  # noqa: F821
+        super().__init__(cloud)
+        self.policy = {"version": 1, "etag": "BwX=", "bindings": []}
+
+    @route("GET", "/v1/projects/{project}")
+    def get(self, call: Call, project: str) -> dict:
+        if project != self.cloud.project:
+            raise permission_denied("resourcemanager.projects.get", f"projects/{project}")
+        return {"projectId": project, "projectNumber": "123456789012", "lifecycleState": "ACTIVE"}
+
+    @route("POST", "/v1/projects/{project}:getIamPolicy")
+    def get_policy(self, call: Call, project: str) -> dict:
+        return self.policy
+
+    @route("POST", "/v1/projects/{project}:setIamPolicy")
+    def set_policy(self, call: Call, project: str) -> dict:
+        self.policy = {"version": 1, "etag": "BwX=", "bindings": [], **call.body["policy"]}
+        return self.policy

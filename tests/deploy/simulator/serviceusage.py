@@ -1,0 +1,40 @@
+"""Service Usage: which APIs are enabled."""
+
+from .service import Call, Service, route
+
+
+class ServiceUsage(Service):
+    host = "serviceusage.googleapis.com"
+
+    def __init__(self, cloud: "Cloud") -> None:  # noqa: F821
+        super().__init__(cloud)
+        self.enabled = {"serviceusage.googleapis.com", "storage.googleapis.com", "cloudresourcemanager.googleapis.com"}
+
+    def state(self, api: str) -> dict:
+        on = "ENABLED" if api in self.enabled else "DISABLED"
+        return {"name": f"projects/1/services/{api}", "config": {"name": api}, "state": on}
+
+    @route("GET", "/v1/projects/{project}/services")
+    def list_all(self, call: Call, project: str) -> dict:
+        return {"services": [self.state(api) for api in sorted(self.enabled)]}
+
+    @route("GET", "/v1/projects/{project}/services/{api}")
+    def get(self, call: Call, project: str, api: str) -> dict:
+        return self.state(api)
+
+    @route("GET", "/v1/projects/{project}/services:batchGet")
+    def batch_get(self, call: Call, project: str) -> dict:
+        from urllib.parse import parse_qs, urlsplit
+
+        names = parse_qs(urlsplit(call.target).query)["names"]
+        return {"services": [self.state(name.rpartition("/")[2]) for name in names]}
+
+    @route("POST", "/v1/projects/{project}/services/{api}:enable")
+    def enable_one(self, call: Call, project: str, api: str) -> dict:
+        self.enabled.add(api)
+        return {"name": "operations/acf.1", "done": True, "response": {}}
+
+    @route("POST", "/v1/projects/{project}/services:batchEnable")
+    def enable(self, call: Call, project: str) -> dict:
+        self.enabled.update(call.body["serviceIds"])
+        return {"name": "operations/acf.1", "done": True, "response": {}}
