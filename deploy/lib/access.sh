@@ -21,15 +21,13 @@ smoke() {
   run python3 deploy/smoke.py "$1" --bundle="$MODEL" --wait="${SMOKE_WAIT:-60}"
 }
 
-# How to call what was deployed.
+# show URL: where it serves, and a command that proves it.
 show() {
-  local url=$1 sample
+  local sample token=
   sample=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1] + "/model.json"))["samples"][0]["file"])' "$MODEL")
   if $DRY_RUN; then return; fi
-  say "$RELEASE serves at $url"
-  if [ "$PUBLIC" = true ]; then
-    echo "curl -F file=@$MODEL/$sample $url/predict"
-  else
-    echo "curl -H \"Authorization: Bearer \$(gcloud auth print-identity-token)\" -F file=@$MODEL/$sample $url/predict"
-  fi
+  say "$RELEASE serves at $1"
+  # shellcheck disable=SC2016 # for the reader's shell, not for this one
+  if [ "$PUBLIC" = false ]; then token='-H "Authorization: Bearer $(gcloud auth print-identity-token)" '; fi
+  echo "curl ${token}-F file=@$MODEL/$sample $1/predict"
 }

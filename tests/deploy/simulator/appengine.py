@@ -2,6 +2,7 @@
 
 import copy
 
+from .iam import claims_of
 from .service import Call, Refusal, Service, not_found, route
 
 APP = "/v1/apps/{project}"
@@ -109,13 +110,18 @@ class AppEngine(Service):
         name = f"apps/{project}/services/{service}/versions/{version['id']}"
         address = f"{version['id']}-dot-{service}"
         version.update(name=name, servingStatus="SERVING", createTime="2026-11-21T12:00:00Z", createdBy="someone@example.com")
-        version["versionUrl"] = self.publish(address, lambda: self.port_of(version))
+        version["versionUrl"] = self.publish(service, address, lambda: self.port_of(version))
         self.versions[service, version["id"]] = version
         if service not in self.services:
             split = {"allocations": {version["id"]: 1}}
             self.services[service] = {"name": f"apps/{project}/services/{service}", "id": service, "split": split}
-            self.publish(service, lambda: self.port_of(self.versions[service, self.serving(service)]))
+            self.publish(service, service, lambda: self.port_of(self.versions[service, self.serving(service)]))
         return self.done(project, version, createVersionMetadata={"cloudBuildId": "1"})
+
+    @route("PATCH", APP + "/services/{service}/versions/{version}")
+    def update_version(self, call: Call, project: str, service: str, version: str) -> dict:
+        self.version(call, project, service, version).update(call.body)
+        return self.done(project, self.versions[service, version])
 
     @route("DELETE", APP + "/services/{service}/versions/{version}")
     def delete_version(self, call: Call, project: str, service: str, version: str) -> dict:
@@ -127,13 +133,15 @@ class AppEngine(Service):
         allocations = self.services[service]["split"]["allocations"]
         return max(allocations, key=allocations.get)
 
-    def publish(self, address: str, port: object) -> str:
-        return self.cloud.frontend.publish(address, self.may_call, port)
+    def publish(self, service: str, address: str, port: object) -> str:
+        return self.cloud.frontend.publish(address, lambda headers: self.may_call(service, headers), port)
 
-    def may_call(self, headers: dict[str, str]) -> bool:
-        """App Engine is open to everybody unless Identity-Aware Proxy is on; then a signed token has to come along."""
-        guarded = (self.app.get("iap") or {}).get("enabled")
-        return not guarded or headers.get("authorization", "").count(".") == 2
+    def may_call(self, service: str, headers: dict[str, str]) -> bool:
+        """App Engine is open to everybody unless Identity-Aware Proxy is on: then a token has to be signed by somebody allowed."""
+        if not (self.app.get("iap") or {}).get("enabled"):
+            return True
+        claims = claims_of(headers)
+        return bool(claims) and f"serviceAccount:{claims['iss']}" in self.cloud.iap.members(service) and claims["aud"].endswith("/*")
 
     def files(self, version: dict) -> dict[str, bytes]:
         """What was uploaded for the version, by name."""

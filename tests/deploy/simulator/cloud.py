@@ -1,5 +1,6 @@
 """The simulated cloud as the tests see it: its services, the calls it got and the faults it was given."""
 
+import copy
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from .artifactregistry import ArtifactRegistry
 from .cloudbuild import CloudBuild
 from .frontend import Frontend
 from .iam import Credentials, Iam, OAuth
+from .iap import Iap
 from .proxy import Proxy
 from .resourcemanager import ResourceManager
 from .run import Run, RunBuilds
@@ -29,6 +31,7 @@ SERVICES = [
     Run,
     RunBuilds,
     AppEngine,
+    Iap,
 ]
 
 
@@ -84,6 +87,18 @@ class Cloud:
         self.calls.clear()
         self.faults.clear()
         self.frontend.requests.clear()
+        self.frontend.tamper = lambda path, body: body
+
+    def snapshot(self) -> list[dict]:
+        """Everything that the services hold, to be put back with `restore`."""
+        own = ("cloud", "routes")
+        return [copy.deepcopy({k: v for k, v in vars(s).items() if k not in own}) for s in self.services]
+
+    def restore(self, state: list[dict]) -> None:
+        for service, values in zip(self.services, copy.deepcopy(state), strict=True):
+            vars(service).update(values)
+        self.forget()
+        self.unanswered.clear()
 
     def close(self) -> None:
         self.proxy.shutdown()

@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from urllib.parse import parse_qs
 
 from .service import Call, Service, not_found, route
 
@@ -11,6 +12,12 @@ def unsigned_token(**claims: object) -> str:
     """Something shaped like a JSON Web Token, which is all that gcloud and the simulated front end look at."""
     parts = ({"alg": "none", "typ": "JWT"}, {"iat": int(time.time()), "exp": int(time.time()) + 3600, **claims})
     return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + ".sig"
+
+
+def claims_of(headers: dict[str, str]) -> dict:
+    """What the caller's token says; empty where there is none."""
+    parts = headers.get("authorization", "").removeprefix("Bearer ").split(".")
+    return json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))) if len(parts) == 3 else {}
 
 
 class Iam(Service):
@@ -74,12 +81,9 @@ class OAuth(Service):
 
     @route("POST", "/token")
     def token(self, call: Call) -> dict:
-        from urllib.parse import parse_qs
-
         form = parse_qs(call.content.decode())
         claims = {"email": "someone@example.com", "aud": "32555940559.apps.googleusercontent.com"}
         if "assertion" in form:  # a service account proves itself by a token that it signed
-            payload = form["assertion"][0].split(".")[1]
-            signed = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+            signed = claims_of({"authorization": form["assertion"][0]})
             claims = {"email": signed["iss"], "aud": signed.get("target_audience", "")}
         return {"access_token": "access", "expires_in": 3600, "token_type": "Bearer", "id_token": unsigned_token(**claims)}

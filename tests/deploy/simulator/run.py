@@ -1,9 +1,8 @@
 """Cloud Run: services, revisions, traffic and tags; and its source deployments (functions), which build first."""
 
-import base64
 import copy
-import json
 
+from .iam import claims_of
 from .service import Call, Refusal, Service, not_found, route
 
 NAMESPACE = "/apis/serving.knative.dev/v1/namespaces/{project}"
@@ -168,10 +167,7 @@ class Run(Service):
         """Everybody when allUsers may invoke; otherwise whoever brings an identity token for this service."""
         if "allUsers" in self.invokers(service):
             return True
-        token = headers.get("authorization", "").removeprefix("Bearer ").split(".")
-        if len(token) != 3:
-            return False
-        claims = json.loads(base64.urlsafe_b64decode(token[1] + "=" * (-len(token[1]) % 4)))
+        claims = claims_of(headers)
         own = {self.services[service]["status"]["url"], "32555940559.apps.googleusercontent.com"}
         return bool(claims.get("email")) and claims.get("aud") in own
 

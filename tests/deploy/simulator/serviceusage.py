@@ -1,5 +1,7 @@
 """Service Usage: which APIs are enabled."""
 
+from urllib.parse import parse_qs, urlsplit
+
 from .service import Call, Service, route
 
 
@@ -24,8 +26,6 @@ class ServiceUsage(Service):
 
     @route("GET", "/v1/projects/{project}/services:batchGet")
     def batch_get(self, call: Call, project: str) -> dict:
-        from urllib.parse import parse_qs, urlsplit
-
         names = parse_qs(urlsplit(call.target).query)["names"]
         return {"services": [self.state(name.rpartition("/")[2]) for name in names]}
 
