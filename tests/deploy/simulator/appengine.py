@@ -110,6 +110,7 @@ class AppEngine(Service):
         name = f"apps/{project}/services/{service}/versions/{version['id']}"
         address = f"{version['id']}-dot-{service}"
         version.update(name=name, servingStatus="SERVING", createTime="2026-11-21T12:00:00Z", createdBy="someone@example.com")
+        version["env"] = "flexible" if version.get("env") == "flex" else "standard"
         version["versionUrl"] = self.publish(service, address, lambda: self.port_of(version))
         self.versions[service, version["id"]] = version
         if service not in self.services:

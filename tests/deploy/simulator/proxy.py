@@ -46,6 +46,10 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile = socketserver._SocketWriter(self.connection)
         self.close_connection = False
 
+    def finish(self) -> None:
+        super().finish()
+        self.connection.close()  # the server closes only the socket that it knows, and TLS has taken its place
+
     def respond(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         content = self.rfile.read(length) if length else self.chunks()

@@ -77,7 +77,8 @@ def answers(process: subprocess.Popen, port: int, limit: float = 30) -> bool:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5):
                 return True
-        except urllib.error.HTTPError:
+        except urllib.error.HTTPError as error:
+            error.close()
             return True
         except OSError:
             time.sleep(0.05)

@@ -1,0 +1,266 @@
+"""deploy/cloudrun: first, second and new deployments, failures, and the way back."""
+
+import json
+import subprocess
+
+import pytest
+
+from .conftest import INVOKER, PROJECT, Deployments, Workplace
+from .simulator import Cloud
+from .simulator.service import Refusal, api_not_enabled, permission_denied
+from .simulator.workloads import unpack
+
+DEPLOY = "deploy/cloudrun/deploy.sh"
+TEARDOWN = "deploy/cloudrun/teardown.sh"
+
+
+def test_first_deployment_is_tested_before_anybody_may_see_it(deployed: Deployments, cloud: Cloud) -> None:
+    outcome = deployed("cloudrun", PUBLIC="true")
+    assert "all 7 checks passed" in outcome.out or "checks passed" in outcome.out
+    assert all(request.startswith("candidate---quintet ") for request in deployed.requests)
+    assert any("POST /predict 200" in request for request in deployed.requests)
+    created = next(i for i, change in enumerate(deployed.changes) if change.endswith("/namespaces/quintet-staging/services"))
+    opened = next(i for i, change in enumerate(deployed.changes) if change.endswith("services/quintet:setIamPolicy"))
+    assert created < opened
+    assert cloud.run.invokers("quintet") == {"allUsers"}
+
+
+def test_the_printed_curl_classifies_a_photo(deployed: Deployments, workplace: Workplace) -> None:
+    outcome = deployed("cloudrun", PUBLIC="true")
+    answer = workplace.run("bash", "-c", outcome.out.strip().splitlines()[-1])
+    assert json.loads(answer.out)["predictions"][0]["label"], answer
+
+
+def test_the_service_is_as_service_yaml_says(deployed: Deployments, cloud: Cloud) -> None:
+    deployed("cloudrun")
+    service = cloud.run.services["quintet"]
+    template = service["spec"]["template"]
+    container = template["spec"]["containers"][0]
+    assert container["image"].startswith(f"europe-west1-docker.pkg.dev/{PROJECT}/quintet/quintet@sha256:")
+    assert container["resources"]["limits"] == {"cpu": "1", "memory": "512Mi"}
+    assert container["startupProbe"]["httpGet"]["path"] == "/ready"
+    assert container["livenessProbe"]["httpGet"]["path"] == "/health"
+    assert template["spec"]["containerConcurrency"] == 8
+    assert template["spec"]["serviceAccountName"] == f"quintet-run@{PROJECT}.iam.gserviceaccount.com"
+    assert template["metadata"]["annotations"]["run.googleapis.com/startup-cpu-boost"] == "true"
+    assert template["metadata"]["annotations"]["autoscaling.knative.dev/maxScale"] == "2"
+    assert service["metadata"]["annotations"]["run.googleapis.com/minScale"] == "0"
+
+
+def test_the_running_account_has_no_role(deployed: Deployments, cloud: Cloud) -> None:
+    deployed("cloudrun")
+    members = {m: b["role"] for b in cloud.resourcemanager.policy["bindings"] for m in b["members"]}
+    assert members == {f"serviceAccount:quintet-build@{PROJECT}.iam.gserviceaccount.com": "roles/run.builder"}
+
+
+def test_the_archive_holds_the_app_and_the_bundle_and_nothing_else(deployed: Deployments, cloud: Cloud) -> None:
+    deployed("cloudrun")
+    (archive,) = cloud.storage.buckets[f"{PROJECT}_cloudbuild"].values()
+    names = set(unpack(archive))
+    assert {"app/wsgi.py", "gunicorn.conf.py", "requirements.txt", "model/imagenet/model.tflite"} <= names
+    top = {name.split("/")[0] for name in names}
+    assert top <= {"app", "model", "gunicorn.conf.py", "requirements.txt", "Dockerfile", ".dockerignore"}
+    assert not [name for name in names if "__pycache__" in name or name.endswith((".env", "model.keras"))]
+
+
+def test_a_private_service_turns_strangers_away_and_the_smoke_test_brings_a_token(deployed: Deployments, cloud: Cloud) -> None:
+    deployed("cloudrun")
+    assert cloud.run.invokers("quintet") == set()
+    assert not cloud.run.may_call("quintet", {})
+    assert deployed.requests[0] == "candidate---quintet GET /ready 200"
+
+
+def test_second_deployment_changes_nothing(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+    deployed("cloudrun")
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 0, outcome
+    assert cloud.changes() == []
+    assert "serves already: nothing to deploy" in outcome.err
+
+
+def test_new_version_is_tested_without_traffic_then_gets_it(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+    deployed("cloudrun", PUBLIC="true")
+    before = cloud.run.serving("quintet")
+    workplace.new_commit()
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 0, outcome
+    replaced, promoted = cloud.sent("PUT .*/services/quintet")
+    assert replaced.body["spec"]["traffic"][0] == {"revisionName": before, "percent": 100}
+    assert replaced.body["spec"]["traffic"][1]["tag"] == "candidate"
+    assert replaced.body["spec"]["traffic"][1]["percent"] == 0
+    after = cloud.run.serving("quintet")
+    assert after != before
+    assert promoted.body["spec"]["traffic"] == [{"revisionName": after, "percent": 100}]
+    assert cloud.run.invokers("quintet") == {"allUsers"}
+
+
+def test_failed_build_deploys_nothing(cloud: Cloud, workplace: Workplace) -> None:
+    cloud.cloudbuild.fails = True
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 1
+    assert "the build failed; nothing was deployed" in outcome.err
+    assert "gcloud logging read" in outcome.err
+    assert cloud.run.services == {}
+
+
+def test_deployment_after_a_failed_build_finishes_the_job(cloud: Cloud, workplace: Workplace) -> None:
+    cloud.cloudbuild.fails = True
+    workplace.run(DEPLOY)
+    cloud.cloudbuild.fails = False
+    cloud.forget()
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 0, outcome
+    assert cloud.changes("serviceAccounts|repositories|setIamPolicy") == []
+    assert cloud.run.serving("quintet")
+
+
+def test_candidate_that_never_gets_ready_gets_no_traffic(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+    deployed("cloudrun")
+    before = cloud.run.serving("quintet")
+    workplace.new_commit()
+    cloud.run.never_ready = True
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 1
+    assert f"It gets no traffic: {before} goes on serving." in outcome.err
+    assert "Its log: gcloud logging read" in outcome.err
+    assert cloud.run.serving("quintet") == before
+
+
+def test_wrong_answer_gets_no_traffic_and_the_next_try_does(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+    deployed("cloudrun")
+    before = cloud.run.serving("quintet")
+    workplace.new_commit()
+    cloud.frontend.tamper = lambda path, body: body.replace(b'"label":"', b'"label":"not ') if path == "/predict" else body
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 1
+    assert "FAIL samples/" in outcome.out
+    assert "failed the smoke test" in outcome.err
+    assert cloud.run.serving("quintet") == before
+    cloud.forget()
+    outcome = workplace.run(DEPLOY)  # nothing is built or deployed again: the revision is there
+    assert outcome.code == 0, outcome
+    assert cloud.changes("builds|replace") == []
+    assert cloud.run.serving("quintet") != before
+
+
+def test_permission_denied_says_what_to_do(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+    deployed("cloudrun")
+    workplace.new_commit()
+    cloud.fail("PUT .*/services/quintet", permission_denied("run.services.update", "quintet"))
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 1
+    assert f"lacks a role in {PROJECT}: ask its owner" in outcome.err
+
+
+def test_missing_permission_is_not_taken_for_a_missing_thing(cloud: Cloud, workplace: Workplace) -> None:
+    cloud.fail("GET iam.googleapis.com", permission_denied("iam.serviceAccounts.get", "quintet-run"))
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 1
+    assert "lacks a role" in outcome.err
+    assert cloud.changes("serviceAccounts") == []
+
+
+def test_api_that_cannot_be_enabled(cloud: Cloud, workplace: Workplace) -> None:
+    cloud.fail("batchEnable", permission_denied("serviceusage.services.enable", PROJECT))
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 1
+    assert "could not enable run.googleapis.com artifactregistry.googleapis.com" in outcome.err
+    assert cloud.changes() == [f"POST serviceusage.googleapis.com/v1/projects/{PROJECT}/services:batchEnable"]
+
+
+def test_api_that_is_not_known_to_be_enabled_yet(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+    deployed("cloudrun")
+    cloud.fail("GET .*/namespaces/.*/services", api_not_enabled("run.googleapis.com", PROJECT))
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 1
+    assert "wait a minute and run the same command again" in outcome.err
+
+
+def test_organisation_that_forbids_public_services(cloud: Cloud, workplace: Workplace) -> None:
+    workplace.settings(PUBLIC="true")
+    reason = "One or more users named in the policy do not belong to a permitted customer."
+    cloud.fail("services/quintet:setIamPolicy", Refusal(400, "FAILED_PRECONDITION", reason))
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 1
+    assert "could not be opened. Your organisation forbids it: set PUBLIC=false" in outcome.err
+
+
+def test_public_service_is_closed_when_the_setting_says_so(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+    deployed("cloudrun", PUBLIC="true")
+    workplace.settings(PUBLIC="false")
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 0, outcome
+    assert cloud.run.invokers("quintet") == set()
+    changes = cloud.changes("quintet")
+    assert changes[0].endswith("services/quintet:setIamPolicy")  # closed before anything else
+
+
+def test_dry_run_changes_nothing_and_what_it_prints_can_be_pasted(cloud: Cloud, workplace: Workplace) -> None:
+    workplace.settings(PUBLIC="true")
+    printed = workplace.run(DEPLOY, "--dry-run")
+    assert printed.code == 0, printed
+    assert cloud.changes() == []
+    assert cloud.storage.buckets == {}
+    pasted = workplace.run("bash", "-euo", "pipefail", "-c", printed.out)
+    assert pasted.code == 0, pasted
+    assert cloud.run.invokers("quintet") == {"allUsers"}
+    assert cloud.run.serving("quintet")
+
+
+def test_local_build_is_shown_with_every_command(cloud: Cloud, workplace: Workplace, tmp_path) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\nexit 1\n")  # it has to be on PATH, and a dry run never starts it
+    docker.chmod(0o755)
+    workplace.settings(BUILD="local")
+    printed = workplace.run(DEPLOY, "--dry-run", PATH=f"{tmp_path}:{workplace.environment['PATH']}")
+    assert printed.code == 0, printed
+    assert "docker build --platform=linux/amd64 --build-arg=MODEL=model/imagenet" in printed.out
+    assert "docker push europe-west1-docker.pkg.dev/" in printed.out
+    assert "builds submit" not in printed.out
+    assert cloud.changes() == []
+
+
+def test_teardown_lists_asks_and_removes_what_was_made(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+    deployed("cloudrun")
+    refused = workplace.run(TEARDOWN, answer="n\n")
+    assert refused.code == 1
+    assert "service account quintet-run@" in refused.err
+    assert cloud.changes() == []
+    outcome = workplace.run(TEARDOWN, answer="y\n")
+    assert outcome.code == 0, outcome
+    assert cloud.run.services == {}
+    assert set(cloud.iam.accounts) == {f"quintet-build@{PROJECT}.iam.gserviceaccount.com"}
+    assert "Not removed" in outcome.err
+    cloud.forget()
+    again = workplace.run(TEARDOWN, "--yes")
+    assert again.code == 0, again
+    assert "Nothing of quintet on cloudrun is left" in again.err
+    assert cloud.changes() == []
+
+
+def test_teardown_of_a_half_made_deployment(cloud: Cloud, workplace: Workplace) -> None:
+    cloud.fail("POST artifactregistry", permission_denied("artifactregistry.repositories.create", PROJECT))
+    assert workplace.run(DEPLOY).code == 1
+    cloud.forget()
+    outcome = workplace.run(TEARDOWN, "--yes")
+    assert outcome.code == 0, outcome
+    assert cloud.iam.accounts == {}
+    assert [change.split(" ")[0] for change in cloud.changes()] == ["DELETE"]
+
+
+@pytest.mark.parametrize("kind", ["person", "service account"])
+def test_identity_token_fits_the_login(kind: str, deployed: Deployments, cloud: Cloud, workplace: Workplace, tmp_path) -> None:
+    deployed("cloudrun")
+    workplace.settings(INVOKER="-")
+    login = {"CLOUDSDK_CONFIG": str(tmp_path), "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": ""}
+    if kind == "person":
+        log_in = ["gcloud", "auth", "activate-refresh-token", "someone@example.com", "refresh"]
+    else:
+        key = subprocess.run(["openssl", "genrsa", "2048"], check=True, capture_output=True, text=True).stdout
+        account = {"type": "service_account", "client_email": INVOKER, "private_key": key, "private_key_id": "1", "client_id": "1"}
+        (tmp_path / "key.json").write_text(json.dumps({**account, "token_uri": "https://oauth2.googleapis.com/token"}))
+        log_in = ["gcloud", "auth", "activate-service-account", "--key-file", str(tmp_path / "key.json")]
+    assert workplace.run(*log_in, **login).code == 0
+    outcome = workplace.run(DEPLOY, **login)
+    assert outcome.code == 0, outcome
+    assert ("--audiences=" in outcome.err) == (kind == "service account")
