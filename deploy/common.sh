@@ -24,7 +24,6 @@ begin() {
   read_arguments "$@"
   read_settings "deploy/$ENVIRONMENT.env"
   check_tools
-  check_login
   check_project
   if [ "$VERB" = deploy ]; then
     check_commit

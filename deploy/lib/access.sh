@@ -6,7 +6,7 @@
 learn_token() {
   if [ "$INVOKER" != - ]; then
     learn SMOKE_TOKEN gcloud auth print-identity-token --impersonate-service-account="$INVOKER" --audiences="$1" --include-email
-  elif [[ $ACCOUNT == *.gserviceaccount.com ]]; then
+  elif [[ $(gcloud config get account 2>/dev/null) == *.gserviceaccount.com ]]; then
     learn SMOKE_TOKEN gcloud auth print-identity-token --audiences="$1"
   else
     learn SMOKE_TOKEN gcloud auth print-identity-token

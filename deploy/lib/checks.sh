@@ -12,16 +12,11 @@ check_tools() {
   done
 }
 
-check_login() {
-  gcloud auth print-access-token >/dev/null 2>"$ERRORS" || die "gcloud is not logged in. Run: gcloud auth login"
-  ACCOUNT=$(gcloud config get account 2>/dev/null)
-}
-
-# The project answers, and its enabled APIs are known.
+# gcloud is logged in, the project answers, and its enabled APIs are known.
 check_project() {
   ENABLED_APIS=$(gcloud services list --enabled --project="$PROJECT" --format='value(config.name)' 2>"$ERRORS") || {
     cat "$ERRORS" >&2
-    die "cannot look into project '$PROJECT' (PROJECT in deploy/$ENVIRONMENT.env) as ${ACCOUNT:-this caller}. $(cure)"
+    die "cannot look into project $PROJECT (PROJECT in deploy/$ENVIRONMENT.env). $(cure)"
   }
 }
 

@@ -29,20 +29,19 @@ build_in_cloud() {
   step "Image, built by Cloud Build from this folder without what .gcloudignore leaves out"
   run gcloud builds submit . --config=deploy/build.yaml --region="$REGION" --project="$PROJECT" \
     --service-account="projects/$PROJECT/serviceAccounts/$(account "$BUILDER")" \
-    --substitutions="_IMAGE=$1,_MODEL=$MODEL" --suppress-logs --format=none || {
+    --substitutions="_IMAGE=$1,_MODEL=$MODEL,_REVISION=$(git describe --always --dirty --abbrev=40 --exclude='*')" --suppress-logs --format=none || {
     say "The build's log: gcloud logging read 'resource.type=build' --project=$PROJECT --freshness=1h --order=asc --format='value(textPayload)'"
     die "the build failed; nothing was deployed. $(cure)"
   }
 }
 
-# docker and podman take the same arguments. linux/amd64 is what Google runs, whatever this machine is.
+# linux/amd64 is what Google runs, whatever this machine is.
 build_here() {
-  local tool
-  tool=$(command -v docker || command -v podman) || die "BUILD=local needs docker or podman on PATH, or set BUILD=cloud"
-  tool=${tool##*/}
-  step "Image, built on this machine by $tool"
-  run "$tool" build --platform=linux/amd64 --build-arg="MODEL=$MODEL" --tag="$1" . || die "the build failed; nothing was deployed."
+  local engine
+  engine=$(docker/engine.sh) || die "BUILD=local needs docker, podman or buildah, or set BUILD=cloud"
+  step "Image, built on this machine by $engine"
+  run env ENGINE="$engine" IMAGE="$1" MODEL="$MODEL" docker/build.sh --platform=linux/amd64 || die "the build failed; nothing was deployed."
   learn REGISTRY_TOKEN gcloud auth print-access-token
-  run "$tool" login --username=oauth2accesstoken --password="$REGISTRY_TOKEN" "$REGISTRY" || die "could not log in to $REGISTRY."
-  run "$tool" push "$1" || die "could not push $1."
+  run "$engine" login --username=oauth2accesstoken --password="$REGISTRY_TOKEN" "$REGISTRY" || die "could not log in to $REGISTRY."
+  run "$engine" push "$1" || die "could not push $1."
 }

@@ -84,17 +84,15 @@ exists() {
 
 # What to do about the error that gcloud has just shown.
 cure() {
-  local who
-  who=${ACCOUNT:-the caller}
   case $(cat "$ERRORS") in
     *SERVICE_DISABLED* | *"has not been used in project"*)
       echo "An API is not enabled, or not known to be yet: wait a minute and run the same command again." ;;
     *"permitted customer"* | *"organization policy"*)
       echo "Your organisation forbids it: set PUBLIC=false, or ask for an exception from its policy." ;;
     *PERMISSION_DENIED* | *"does not have permission"* | *[Ff]orbidden* | *"do not have permission"*)
-      echo "$who lacks a role in $PROJECT: ask its owner for those listed in deploy/README.md." ;;
+      echo "The caller (gcloud config get account) lacks a role in $PROJECT: ask its owner for those listed in deploy/README.md." ;;
     *UNAUTHENTICATED* | *"gcloud auth login"*)
-      echo "Log in again: gcloud auth login" ;;
+      echo "Log in: gcloud auth login" ;;
     *) echo "The lines above say why; mend it and run the same command again." ;;
   esac
 }
@@ -107,10 +105,10 @@ confirm() {
   [[ $answer == [yY]* ]] || die "stopped; nothing was changed. Answer y, or give --yes."
 }
 
-# render FILE: the file with each ${NAME} replaced by the variable's value.
+# render FILE: the file without its comment lines, and with each ${NAME} replaced by the variable's value.
 render() {
   local text name
-  text=$(<"$1")
+  text=$(sed '/^ *#/d' "$1")
   while [[ $text =~ \$\{([A-Z_]+)\} ]]; do
     name=${BASH_REMATCH[1]}
     text=${text//"\${$name}"/"${!name}"}

@@ -1,11 +1,12 @@
 """deploy/cloudrun: first, second and new deployments, failures, and the way back."""
 
 import json
+import re
 import subprocess
 
 import pytest
 
-from .conftest import INVOKER, PROJECT, Deployments, Workplace
+from .conftest import INVOKER, PROJECT, ROOT, Deployments, Workplace
 from .simulator import Cloud
 from .simulator.service import Refusal, api_not_enabled, permission_denied
 from .simulator.workloads import unpack
@@ -32,7 +33,7 @@ def test_the_printed_curl_classifies_a_photo(deployed: Deployments, workplace: W
 
 
 def test_the_service_is_as_service_yaml_says(deployed: Deployments, cloud: Cloud) -> None:
-    deployed("cloudrun")
+    deployed("cloudrun", PUBLIC="true")
     service = cloud.run.services["quintet"]
     template = service["spec"]["template"]
     container = template["spec"]["containers"][0]
@@ -48,30 +49,25 @@ def test_the_service_is_as_service_yaml_says(deployed: Deployments, cloud: Cloud
 
 
 def test_the_running_account_has_no_role(deployed: Deployments, cloud: Cloud) -> None:
-    deployed("cloudrun")
+    deployed("cloudrun", PUBLIC="true")
     members = {m: b["role"] for b in cloud.resourcemanager.policy["bindings"] for m in b["members"]}
     assert members == {f"serviceAccount:quintet-build@{PROJECT}.iam.gserviceaccount.com": "roles/run.builder"}
 
 
 def test_the_archive_holds_the_app_and_the_bundle_and_nothing_else(deployed: Deployments, cloud: Cloud) -> None:
-    deployed("cloudrun")
+    deployed("cloudrun", PUBLIC="true")
     (archive,) = cloud.storage.buckets[f"{PROJECT}_cloudbuild"].values()
     names = set(unpack(archive))
-    assert {"app/wsgi.py", "gunicorn.conf.py", "requirements.txt", "model/imagenet/model.tflite"} <= names
+    for copied in re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.M):
+        for source in copied.replace("${MODEL}", "model/imagenet").split():
+            assert any(name == source or name.startswith(f"{source}/") for name in names), source
     top = {name.split("/")[0] for name in names}
-    assert top <= {"app", "model", "gunicorn.conf.py", "requirements.txt", "Dockerfile", ".dockerignore"}
+    assert top == {"app", "docker", "model", "gunicorn.conf.py", "requirements.txt", "Dockerfile", ".dockerignore"}
     assert not [name for name in names if "__pycache__" in name or name.endswith((".env", "model.keras"))]
 
 
-def test_a_private_service_turns_strangers_away_and_the_smoke_test_brings_a_token(deployed: Deployments, cloud: Cloud) -> None:
-    deployed("cloudrun")
-    assert cloud.run.invokers("quintet") == set()
-    assert not cloud.run.may_call("quintet", {})
-    assert deployed.requests[0] == "candidate---quintet GET /ready 200"
-
-
 def test_second_deployment_changes_nothing(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
-    deployed("cloudrun")
+    deployed("cloudrun", PUBLIC="true")
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 0, outcome
     assert cloud.changes() == []
@@ -105,6 +101,7 @@ def test_failed_build_deploys_nothing(cloud: Cloud, workplace: Workplace) -> Non
 
 def test_deployment_after_a_failed_build_finishes_the_job(cloud: Cloud, workplace: Workplace) -> None:
     cloud.cloudbuild.fails = True
+    workplace.settings(PUBLIC="true")
     workplace.run(DEPLOY)
     cloud.cloudbuild.fails = False
     cloud.forget()
@@ -114,8 +111,17 @@ def test_deployment_after_a_failed_build_finishes_the_job(cloud: Cloud, workplac
     assert cloud.run.serving("quintet")
 
 
+def test_private_by_default_and_the_smoke_test_brings_a_token(cloud: Cloud, workplace: Workplace) -> None:
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 0, outcome
+    assert cloud.run.invokers("quintet") == set()
+    assert not cloud.run.may_call("quintet", {})
+    assert cloud.frontend.requests[0] == "candidate---quintet GET /ready 200"
+    assert 'curl -H "Authorization: Bearer $(gcloud auth print-identity-token)"' in outcome.out
+
+
 def test_candidate_that_never_gets_ready_gets_no_traffic(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
-    deployed("cloudrun")
+    deployed("cloudrun", PUBLIC="true")
     before = cloud.run.serving("quintet")
     workplace.new_commit()
     cloud.run.never_ready = True
@@ -127,10 +133,10 @@ def test_candidate_that_never_gets_ready_gets_no_traffic(deployed: Deployments, 
 
 
 def test_wrong_answer_gets_no_traffic_and_the_next_try_does(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
-    deployed("cloudrun")
+    deployed("cloudrun", PUBLIC="true")
     before = cloud.run.serving("quintet")
     workplace.new_commit()
-    cloud.frontend.tamper = lambda path, body: body.replace(b'"label":"', b'"label":"not ') if path == "/predict" else body
+    cloud.frontend.tamper = lambda path, body: body.replace(b'"label"', b'"lable"', 1) if path == "/predict" else body
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
     assert "FAIL samples/" in outcome.out
@@ -144,7 +150,7 @@ def test_wrong_answer_gets_no_traffic_and_the_next_try_does(deployed: Deployment
 
 
 def test_permission_denied_says_what_to_do(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
-    deployed("cloudrun")
+    deployed("cloudrun", PUBLIC="true")
     workplace.new_commit()
     cloud.fail("PUT .*/services/quintet", permission_denied("run.services.update", "quintet"))
     outcome = workplace.run(DEPLOY)
@@ -169,7 +175,7 @@ def test_api_that_cannot_be_enabled(cloud: Cloud, workplace: Workplace) -> None:
 
 
 def test_api_that_is_not_known_to_be_enabled_yet(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
-    deployed("cloudrun")
+    deployed("cloudrun", PUBLIC="true")
     cloud.fail("GET .*/namespaces/.*/services", api_not_enabled("run.googleapis.com", PROJECT))
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
@@ -221,7 +227,7 @@ def test_local_build_is_shown_with_every_command(cloud: Cloud, workplace: Workpl
 
 
 def test_teardown_lists_asks_and_removes_what_was_made(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
-    deployed("cloudrun")
+    deployed("cloudrun", PUBLIC="true")
     refused = workplace.run(TEARDOWN, answer="n\n")
     assert refused.code == 1
     assert "service account quintet-run@" in refused.err
@@ -250,8 +256,8 @@ def test_teardown_of_a_half_made_deployment(cloud: Cloud, workplace: Workplace) 
 
 @pytest.mark.parametrize("kind", ["person", "service account"])
 def test_identity_token_fits_the_login(kind: str, deployed: Deployments, cloud: Cloud, workplace: Workplace, tmp_path) -> None:
-    deployed("cloudrun")
-    workplace.settings(INVOKER="-")
+    deployed("cloudrun", PUBLIC="true")
+    workplace.settings(INVOKER="-", PUBLIC="false")
     login = {"CLOUDSDK_CONFIG": str(tmp_path), "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": ""}
     if kind == "person":
         log_in = ["gcloud", "auth", "activate-refresh-token", "someone@example.com", "refresh"]

@@ -1,6 +1,7 @@
 """The URLs that the cloud hands out. Each is a loopback port that checks who is calling, as Google's front end does, and then
 passes the request on to the program behind it."""
 
+import contextlib
 import http.client
 import threading
 from collections.abc import Callable
@@ -79,7 +80,8 @@ class Visit(BaseHTTPRequestHandler):
     def forward(self, port: int, content: bytes) -> tuple[int, list, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         kept = {name: value for name, value in self.headers.items() if name.lower() not in HOP | {"authorization"}}
-        connection.request(self.command, self.path, content or None, kept)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # an early answer, such as 413
+            connection.request(self.command, self.path, content or None, kept)
         answer = connection.getresponse()
         body = self.frontend.tamper(self.path, answer.read())
         connection.close()

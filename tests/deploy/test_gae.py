@@ -1,0 +1,168 @@
+"""deploy/gae: standard and flexible, with and without Identity-Aware Proxy."""
+
+import pytest
+
+from .conftest import INVOKER, PROJECT, Deployments, Workplace
+from .simulator import Cloud
+from .simulator.service import permission_denied
+
+DEPLOY = "deploy/gae/deploy.sh"
+TEARDOWN = "deploy/gae/teardown.sh"
+OPEN = {"PUBLIC": "true"}
+
+
+def candidate(cloud: Cloud) -> dict:
+    return next(v for (service, name), v in cloud.appengine.versions.items() if service == "quintet" and name != "placeholder")
+
+
+def test_first_version_is_tested_before_it_gets_traffic(deployed: Deployments, cloud: Cloud) -> None:
+    outcome = deployed("gae", **OPEN)
+    assert "checks passed" in outcome.out
+    version = candidate(cloud)["id"]
+    assert all(request.startswith(f"{version}-dot-quintet ") for request in deployed.requests)
+    assert any("POST /predict 200" in request for request in deployed.requests)
+    assert deployed.changes[-1] == f"PATCH appengine.googleapis.com/v1/apps/{PROJECT}/services/quintet"
+    assert cloud.appengine.serving("quintet") == version
+    assert cloud.appengine.serving("default") == "placeholder"
+
+
+def test_standard_version_is_as_app_yaml_says(deployed: Deployments, cloud: Cloud) -> None:
+    deployed("gae", **OPEN)
+    version = candidate(cloud)
+    assert version["runtime"] == "python313"
+    assert version["instanceClass"] == "F1"
+    assert version["entrypoint"]["shell"] == "gunicorn"
+    assert version["inboundServices"] == ["INBOUND_SERVICE_WARMUP"]
+    assert version["serviceAccount"] == f"quintet-gae@{PROJECT}.iam.gserviceaccount.com"
+    assert version["automaticScaling"]["standardSchedulerSettings"] == {"maxInstances": 2, "minInstances": 0}
+    static = [handler for handler in version["handlers"] if "staticFiles" in handler]
+    assert [handler["urlRegex"] for handler in static] == ["/assets/(.*)"]
+
+
+def test_the_upload_is_a_clean_folder(deployed: Deployments, cloud: Cloud) -> None:
+    deployed("gae", **OPEN)
+    names = set(candidate(cloud)["deployment"]["files"])
+    assert {name.split("/")[0] for name in names} == {"app.yaml", "app", "gunicorn.conf.py", "model", "requirements.txt"}
+    assert {"app/wsgi.py", "model/imagenet/model.tflite"} <= names
+    assert not [name for name in names if "__pycache__" in name or name.endswith("model.keras")]
+
+
+def test_second_deployment_changes_nothing_and_a_new_version_waits_for_its_test(
+    deployed: Deployments, cloud: Cloud, workplace: Workplace
+) -> None:
+    deployed("gae", **OPEN)
+    before = cloud.appengine.serving("quintet")
+    assert workplace.run(DEPLOY).code == 0
+    assert cloud.changes() == []
+    workplace.new_commit()
+    cloud.frontend.tamper = lambda path, body: body.replace(b'"label"', b'"lable"', 1) if path == "/predict" else body
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 1
+    assert f"failed the smoke test at http://127.0.0.1:" in outcome.err
+    assert f"It gets no traffic: {before} goes on serving." in outcome.err
+    assert cloud.appengine.serving("quintet") == before
+    cloud.forget()
+    outcome = workplace.run(DEPLOY)  # the version is there: nothing is uploaded again
+    assert outcome.code == 0, outcome
+    assert cloud.changes() == [f"PATCH appengine.googleapis.com/v1/apps/{PROJECT}/services/quintet"]
+    assert cloud.appengine.serving("quintet") != before
+
+
+def test_version_that_never_gets_ready_gets_no_traffic(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+    deployed("gae", **OPEN)
+    before = cloud.appengine.serving("quintet")
+    workplace.new_commit()
+    cloud.appengine.never_ready = True
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 1
+    assert "was not built or did not get ready" in outcome.err
+    assert "gcloud app logs read --service=quintet" in outcome.err
+    assert cloud.appengine.serving("quintet") == before
+
+
+def test_private_means_identity_aware_proxy_and_a_signed_token(cloud: Cloud, workplace: Workplace) -> None:
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 0, outcome
+    assert cloud.appengine.app["iap"]["enabled"] is True
+    guarded = next(i for i, c in enumerate(cloud.changes()) if c == f"PATCH appengine.googleapis.com/v1/apps/{PROJECT}")
+    uploaded = next(i for i, c in enumerate(cloud.changes()) if c.endswith("/services/quintet/versions"))
+    assert guarded < uploaded
+    assert cloud.iap.members("quintet") == {f"serviceAccount:{INVOKER}"}
+    assert not cloud.appengine.may_call("quintet", {})
+    assert cloud.frontend.requests[0].endswith("GET /ready 200")
+    cloud.forget()
+    assert workplace.run(DEPLOY).code == 0
+    assert cloud.changes() == []
+
+
+def test_private_without_an_invoker_is_refused_before_anything_is_made(cloud: Cloud, workplace: Workplace) -> None:
+    workplace.settings(INVOKER="-")
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 1
+    assert "PUBLIC=false on App Engine means Identity-Aware Proxy, and INVOKER is not set" in outcome.err
+    assert cloud.changes() == []
+
+
+def test_flexible_runs_the_image_and_stops_the_version_before(cloud: Cloud, workplace: Workplace) -> None:
+    workplace.settings(GAE_ENVIRONMENT="flexible", **OPEN)
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 0, outcome
+    first = candidate(cloud)
+    assert first["deployment"]["container"]["image"].startswith(f"europe-west1-docker.pkg.dev/{PROJECT}/quintet/quintet@sha256:")
+    assert first["readinessCheck"]["path"] == "/ready"
+    assert first["livenessCheck"]["path"] == "/health"
+    assert first["automaticScaling"]["minTotalInstances"] == 1
+    cloud.forget()
+    workplace.settings(GAE_ENVIRONMENT="flexible", MAX_INSTANCES=3, **OPEN)
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 0, outcome
+    assert cloud.changes("builds") == []  # the image is there
+    assert first["servingStatus"] == "STOPPED"
+
+
+def test_application_elsewhere_is_told_before_anything_is_made(cloud: Cloud, workplace: Workplace) -> None:
+    workplace.settings(REGION="us-central1", **OPEN)
+    cloud.serviceusage.enabled.update({"appengine.googleapis.com", "cloudbuild.googleapis.com", "iam.googleapis.com"})
+    cloud.appengine.app = {"id": PROJECT, "locationId": "europe-west"}
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 1
+    assert f"the App Engine application of {PROJECT} is in europe-west for ever" in outcome.err
+    assert cloud.changes() == []
+
+
+def test_host_name_that_would_be_too_long(cloud: Cloud, workplace: Workplace) -> None:
+    workplace.settings(PROJECT="a-project-with-quite-a-long-id", SERVICE="a-long-service-name", **OPEN)
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 1
+    assert "a host name may have 63: make SERVICE=a-long-service-name shorter" in outcome.err
+    assert cloud.changes() == []
+
+
+def test_dry_run_changes_nothing_and_what_it_prints_can_be_pasted(cloud: Cloud, workplace: Workplace) -> None:
+    printed = workplace.run(DEPLOY, "--dry-run")
+    assert printed.code == 0, printed
+    assert cloud.changes() == []
+    pasted = workplace.run("bash", "-euo", "pipefail", "-c", printed.out)
+    assert pasted.code == 0, pasted
+    assert cloud.appengine.serving("quintet") == candidate(cloud)["id"]
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_teardown_removes_what_was_made(half: bool, deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+    deployed("gae", **OPEN)
+    if half:
+        del cloud.appengine.services["quintet"]
+    outcome = workplace.run(TEARDOWN, "--yes")
+    assert outcome.code == 0, outcome
+    assert set(cloud.appengine.services) == {"default"}
+    assert cloud.iam.accounts == {}
+    assert "can never be deleted" in outcome.err
+
+
+def test_permission_denied_says_what_to_do(cloud: Cloud, workplace: Workplace) -> None:
+    workplace.settings(**OPEN)
+    cloud.fail("POST appengine.googleapis.com/v1/apps$", permission_denied("appengine.applications.create", PROJECT))
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 1
+    assert "could not create the application" in outcome.err
+    assert "lacks a role" in outcome.err
