@@ -5,7 +5,7 @@ DEV    := .venv-dev/bin
 PIP    := -m pip --disable-pip-version-check install --quiet --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run train test test-browser test-image screenshots lint format lock image sbom clean
+.PHONY: help run train test test-browser test-image test-deploy screenshots lint format lock image sbom clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -17,7 +17,7 @@ train: .venv-dev/ready ## Train; for example make train ARGS="--data photos --ou
 	@exec $(DEV)/python train.py $(ARGS)
 
 test: .venv-dev/ready .venv/ready ## Run the tests
-	$(DEV)/python -m pytest --ignore=tests/browser --ignore=tests/image $(ARGS)
+	$(DEV)/python -m pytest --ignore=tests/browser --ignore=tests/image --ignore=tests/deploy $(ARGS)
 
 test-browser: .venv-dev/ready .venv/ready tests/browser/node_modules/.package-lock.json ## Test the page in Chromium
 	@$(NEEDS_CHROMIUM)
@@ -36,6 +36,9 @@ image: ## Build the container image, with docker, podman or buildah
 test-image: .venv-dev/ready .venv/ready ## Build the image, run it as Cloud Run would, and test it from outside
 	$(DEV)/python -m pytest tests/image $(ARGS)
 
+test-deploy: .venv-dev/ready .venv/ready ## Run the deploy scripts with the real gcloud, against a simulator of Google's APIs
+	$(DEV)/python -m pytest tests/deploy -n 2 --dist loadgroup $(ARGS)
+
 sbom: image .venv-dev/ready ## List what the image holds, as CycloneDX, in sbom.json
 	docker/sbom.sh sbom.json
 
@@ -46,10 +49,15 @@ lint: .venv-dev/ready ## Check style and format
 	$(DEV)/ruff check .
 	$(DEV)/ruff format --check .
 	$(DEV)/hadolint Dockerfile
+	$(DEV)/shellcheck $(SCRIPTS)
+	$(DEV)/shfmt --diff --indent 2 --case-indent $(SCRIPTS)
+	for script in $(SCRIPTS); do bash -n $$script || exit; done
+SCRIPTS = .ci/run $(wildcard deploy/*.sh deploy/*/*.sh docker/*.sh)
 
 format: .venv-dev/ready ## Mend what lint can mend
 	$(DEV)/ruff check --fix .
 	$(DEV)/ruff format .
+	$(DEV)/shfmt --write --indent 2 --case-indent $(SCRIPTS)
 
 lock: .venv-dev/ready ## Pin the newest dependencies, with hashes
 	$(DEV)/uv pip compile $(LOCK) -o requirements.txt

@@ -3,8 +3,8 @@
 
     python3 deploy/smoke.py URL [--bundle model/imagenet] [--wait SECONDS]
 
-Needs nothing but Python. Prints one line a check and ends with 0 when all passed, else 1. SMOKE_TOKEN in the environment is
-sent as the caller's identity token.
+Needs nothing but Python. Prints one line a check and ends with 0 when all passed, else 1. SMOKE_TOKEN in the
+environment is sent as the caller's identity token.
 """
 
 import argparse
@@ -22,7 +22,7 @@ TIMEOUT = 30  # seconds for one request
 TOLERANCE = 0.05  # how far a probability may be from the card's: other processors round differently
 
 
-class Failed(Exception):  # noqa: N818 - the outcome of a check
+class Failed(Exception):
     """A check that did not pass, and why."""
 
 
@@ -101,7 +101,9 @@ def sample(url: str, picture: Path, expected: dict) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("url", help="where the service answers")
-    parser.add_argument("--bundle", type=Path, default=Path("model/imagenet"), help="the bundle that should answer there")
+    parser.add_argument(
+        "--bundle", type=Path, default=Path("model/imagenet"), help="the bundle that should answer there"
+    )
     parser.add_argument("--wait", type=float, default=0, help="seconds to wait until it is ready")
     arguments = parser.parse_args()
     url = arguments.url.rstrip("/") + "/"

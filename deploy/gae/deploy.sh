@@ -29,6 +29,8 @@ if [ -z "$DEPLOYED" ]; then
     run cp -R "$MODEL" "$WORK/model"
     rendered=$(render deploy/gae/app.yaml)
   else
+    need_role "$SERVICE-gae" roles/artifactregistry.reader
+    need_role "$SERVICE-gae" roles/logging.logWriter
     need_image
     candidate+=(--image-url="$IMAGE")
     GAE_INSTANCES=$((MIN_INSTANCES > 0 ? MIN_INSTANCES : 1))

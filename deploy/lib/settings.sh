@@ -14,7 +14,8 @@ read_arguments() {
       --dry-run) DRY_RUN=true ;;
       -h | --help)
         echo "deploy/$TARGET/$VERB.sh [--env staging|production] [--yes] [--dry-run]; see deploy/$TARGET/README.md"
-        exit ;;
+        exit
+        ;;
       *) die "'$1' is no argument. They are: --env staging|production, --yes, --dry-run" ;;
     esac
     shift || die "--env needs staging or production after it"

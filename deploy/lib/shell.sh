@@ -86,13 +86,17 @@ exists() {
 cure() {
   case $(cat "$ERRORS") in
     *SERVICE_DISABLED* | *"has not been used in project"*)
-      echo "An API is not enabled, or not known to be yet: wait a minute and run the same command again." ;;
+      echo "An API is not enabled, or not known to be yet: wait a minute and run the same command again."
+      ;;
     *"permitted customer"* | *"organization policy"*)
-      echo "Your organisation forbids it: set PUBLIC=false, or ask for an exception from its policy." ;;
+      echo "Your organisation forbids it: set PUBLIC=false, or ask for an exception from its policy."
+      ;;
     *PERMISSION_DENIED* | *"does not have permission"* | *[Ff]orbidden* | *"do not have permission"*)
-      echo "The caller (gcloud config get account) lacks a role in $PROJECT: ask its owner for those listed in deploy/README.md." ;;
+      echo "The caller (gcloud config get account) lacks a role in $PROJECT: ask its owner for those listed in deploy/README.md."
+      ;;
     *UNAUTHENTICATED* | *"gcloud auth login"*)
-      echo "Log in: gcloud auth login" ;;
+      echo "Log in: gcloud auth login"
+      ;;
     *) echo "The lines above say why; mend it and run the same command again." ;;
   esac
 }

@@ -1,4 +1,4 @@
-"""The place where the deploy scripts are run: a checkout of their own, the real gcloud, and Google simulated on loopback."""
+"""Where the deploy scripts are run: a checkout of their own, the real gcloud, and Google simulated on loopback."""
 
 import os
 import re
@@ -22,7 +22,9 @@ INVOKER = f"tester@{PROJECT}.iam.gserviceaccount.com"
 
 def pytest_configure() -> None:
     if shutil.which("gcloud") is None:
-        pytest.exit("tests/deploy runs the real gcloud, and it is not on PATH: https://cloud.google.com/sdk/docs/install", 1)
+        pytest.exit(
+            "tests/deploy runs the real gcloud, and it is not on PATH: https://cloud.google.com/sdk/docs/install", 1
+        )
 
 
 @dataclass
@@ -90,7 +92,13 @@ def cloud_and_workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
     (home / "token").write_text("an access token")
     address = f"http://127.0.0.1:{cloud.proxy.server_address[1]}"
     proxies = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
-    trust = ("CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTPLIB2_CA_CERTS", "SSL_CERT_FILE")
+    trust = (
+        "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        "HTTPLIB2_CA_CERTS",
+        "SSL_CERT_FILE",
+    )
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),

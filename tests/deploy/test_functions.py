@@ -1,11 +1,17 @@
 """deploy/functions: the same road as Cloud Run's, and the function itself under Google's functions-framework."""
 
+import http.client
 import json
+from urllib.parse import urlsplit
+
+import pytest
 
 from .conftest import PROJECT, ROOT, Deployments, Workplace
 from .simulator import Cloud
 from .simulator.service import permission_denied
 from .simulator.workloads import unpack
+
+pytestmark = pytest.mark.xdist_group("functions")  # one worker, so that the first deployment is made once
 
 DEPLOY = "deploy/functions/deploy.sh"
 TEARDOWN = "deploy/functions/teardown.sh"
@@ -49,10 +55,9 @@ def test_the_function_is_built_and_sized_as_the_settings_say(deployed: Deploymen
     assert template["metadata"]["annotations"]["autoscaling.knative.dev/maxScale"] == "2"
 
 
-def test_every_path_and_method_is_the_apps_own_under_the_functions_framework(deployed: Deployments, cloud: Cloud) -> None:
-    import http.client
-    from urllib.parse import urlsplit
-
+def test_every_path_and_method_is_the_apps_own_under_the_functions_framework(
+    deployed: Deployments, cloud: Cloud
+) -> None:
     deployed("functions", PUBLIC="true")
     host = urlsplit(cloud.run.services[NAME]["status"]["url"]).netloc
 
@@ -66,7 +71,11 @@ def test_every_path_and_method_is_the_apps_own_under_the_functions_framework(dep
 
     card = json.loads(ask("GET", "/model")[2])
     picture = (ROOT / "model/imagenet" / card["samples"][0]["file"]).read_bytes()
-    form = b'--b\r\nContent-Disposition: form-data; name="file"; filename="p.jpg"\r\nContent-Type: image/jpeg\r\n\r\n' + picture + b"\r\n--b--\r\n"
+    form = (
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="p.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
+        + picture
+        + b"\r\n--b--\r\n"
+    )
     multipart = "multipart/form-data; boundary=b"
     expected = card["samples"][0]["expected"]["label"]
     status, _, answer = ask("POST", "/predict", form, multipart)

@@ -6,13 +6,17 @@ from .conftest import INVOKER, PROJECT, Deployments, Workplace
 from .simulator import Cloud
 from .simulator.service import permission_denied
 
+pytestmark = pytest.mark.xdist_group("gae")  # one worker, so that the first deployment is made once
+
 DEPLOY = "deploy/gae/deploy.sh"
 TEARDOWN = "deploy/gae/teardown.sh"
 OPEN = {"PUBLIC": "true"}
 
 
 def candidate(cloud: Cloud) -> dict:
-    return next(v for (service, name), v in cloud.appengine.versions.items() if service == "quintet" and name != "placeholder")
+    return next(
+        v for (service, name), v in cloud.appengine.versions.items() if service == "quintet" and name != "placeholder"
+    )
 
 
 def test_first_version_is_tested_before_it_gets_traffic(deployed: Deployments, cloud: Cloud) -> None:
@@ -42,7 +46,13 @@ def test_standard_version_is_as_app_yaml_says(deployed: Deployments, cloud: Clou
 def test_the_upload_is_a_clean_folder(deployed: Deployments, cloud: Cloud) -> None:
     deployed("gae", **OPEN)
     names = set(candidate(cloud)["deployment"]["files"])
-    assert {name.split("/")[0] for name in names} == {"app.yaml", "app", "gunicorn.conf.py", "model", "requirements.txt"}
+    assert {name.split("/")[0] for name in names} == {
+        "app.yaml",
+        "app",
+        "gunicorn.conf.py",
+        "model",
+        "requirements.txt",
+    }
     assert {"app/wsgi.py", "model/imagenet/model.tflite"} <= names
     assert not [name for name in names if "__pycache__" in name or name.endswith("model.keras")]
 
@@ -58,7 +68,7 @@ def test_second_deployment_changes_nothing_and_a_new_version_waits_for_its_test(
     cloud.frontend.tamper = lambda path, body: body.replace(b'"label"', b'"lable"', 1) if path == "/predict" else body
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
-    assert f"failed the smoke test at http://127.0.0.1:" in outcome.err
+    assert "failed the smoke test at http://127.0.0.1:" in outcome.err
     assert f"It gets no traffic: {before} goes on serving." in outcome.err
     assert cloud.appengine.serving("quintet") == before
     cloud.forget()
@@ -68,7 +78,9 @@ def test_second_deployment_changes_nothing_and_a_new_version_waits_for_its_test(
     assert cloud.appengine.serving("quintet") != before
 
 
-def test_version_that_never_gets_ready_gets_no_traffic(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_version_that_never_gets_ready_gets_no_traffic(
+    deployed: Deployments, cloud: Cloud, workplace: Workplace
+) -> None:
     deployed("gae", **OPEN)
     before = cloud.appengine.serving("quintet")
     workplace.new_commit()
@@ -108,7 +120,9 @@ def test_flexible_runs_the_image_and_stops_the_version_before(cloud: Cloud, work
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 0, outcome
     first = candidate(cloud)
-    assert first["deployment"]["container"]["image"].startswith(f"europe-west1-docker.pkg.dev/{PROJECT}/quintet/quintet@sha256:")
+    assert first["deployment"]["container"]["image"].startswith(
+        f"europe-west1-docker.pkg.dev/{PROJECT}/quintet/quintet@sha256:"
+    )
     assert first["readinessCheck"]["path"] == "/ready"
     assert first["livenessCheck"]["path"] == "/health"
     assert first["automaticScaling"]["minTotalInstances"] == 1

@@ -1,7 +1,7 @@
 """Google's APIs on loopback, as far as the deploy scripts need them.
 
-The real gcloud talks to an HTTPS proxy that answers every request itself, forwards nothing, remembers every call and fails
-when it is told to. One file is one of Google's services; to add a service, write its file and list it in `cloud.py`.
+The real gcloud talks to an HTTPS proxy that answers every request itself, forwards nothing, remembers every call and
+fails when it is told to. One file is one of Google's services; to add one, write its file and list it in `cloud.py`.
 
     cloud.py        the simulated cloud as the tests see it: its services, the calls it got, the faults it was given
     service.py      what a service is: routes, requests, refusals

@@ -12,7 +12,7 @@ class AppEngine(Service):
     host = "appengine.googleapis.com"
     api = "appengine.googleapis.com"
 
-    def __init__(self, cloud: "Cloud") -> None:  # noqa: F821
+    def __init__(self, cloud: "Cloud") -> None:
         super().__init__(cloud)
         self.app: dict | None = None
         self.never_ready = False
@@ -36,7 +36,7 @@ class AppEngine(Service):
     @route("GET", APP)
     def get(self, call: Call, project: str) -> dict:
         if self.app is None:
-            raise not_found(f"Could not find Application \"{project}\"")
+            raise not_found(f'Could not find Application "{project}"')
         return self.app
 
     @route("POST", "/v1/apps")
@@ -69,7 +69,7 @@ class AppEngine(Service):
     @route("GET", APP + "/services/{service}")
     def service(self, call: Call, project: str, service: str) -> dict:
         if service not in self.services:
-            raise not_found(f"Service \"{service}\"")
+            raise not_found(f'Service "{service}"')
         return self.services[service]
 
     @route("PATCH", APP + "/services/{service}")
@@ -96,20 +96,30 @@ class AppEngine(Service):
     @route("GET", APP + "/services/{service}/versions/{version}")
     def version(self, call: Call, project: str, service: str, version: str) -> dict:
         if (service, version) not in self.versions:
-            raise not_found(f"Version \"{service}/{version}\"")
+            raise not_found(f'Version "{service}/{version}"')
         return self.versions[service, version]
 
     @route("POST", APP + "/services/{service}/versions")
     def deploy(self, call: Call, project: str, service: str) -> dict:
         if "default" not in self.services and service != "default":
-            message = "The first service (module) you upload to a new application must be the 'default' service (module)."
+            message = (
+                "The first service (module) you upload to a new application must be the 'default' service (module)."
+            )
             raise Refusal(400, "INVALID_ARGUMENT", message)
         if self.never_ready:
-            return self.done(project, error={"code": 9, "message": "An internal error occurred while creating the version: the app did not become ready."})
+            return self.done(
+                project,
+                error={
+                    "code": 9,
+                    "message": "An internal error occurred while creating the version: the app did not become ready.",
+                },
+            )
         version = copy.deepcopy(call.body)
         name = f"apps/{project}/services/{service}/versions/{version['id']}"
         address = f"{version['id']}-dot-{service}"
-        version.update(name=name, servingStatus="SERVING", createTime="2026-11-21T12:00:00Z", createdBy="someone@example.com")
+        version.update(
+            name=name, servingStatus="SERVING", createTime="2026-11-21T12:00:00Z", createdBy="someone@example.com"
+        )
         version["env"] = "flexible" if version.get("env") == "flex" else "standard"
         version["versionUrl"] = self.publish(service, address, lambda: self.port_of(version))
         self.versions[service, version["id"]] = version
@@ -138,11 +148,15 @@ class AppEngine(Service):
         return self.cloud.frontend.publish(address, lambda headers: self.may_call(service, headers), port)
 
     def may_call(self, service: str, headers: dict[str, str]) -> bool:
-        """App Engine is open to everybody unless Identity-Aware Proxy is on: then a token has to be signed by somebody allowed."""
+        """App Engine is open to everybody, unless Identity-Aware Proxy wants a token signed by somebody allowed."""
         if not (self.app.get("iap") or {}).get("enabled"):
             return True
         claims = claims_of(headers)
-        return bool(claims) and f"serviceAccount:{claims['iss']}" in self.cloud.iap.members(service) and claims["aud"].endswith("/*")
+        return (
+            bool(claims)
+            and f"serviceAccount:{claims['iss']}" in self.cloud.iap.members(service)
+            and claims["aud"].endswith("/*")
+        )
 
     def files(self, version: dict) -> dict[str, bytes]:
         """What was uploaded for the version, by name."""
@@ -159,4 +173,3 @@ class AppEngine(Service):
             files, command, settings = self.cloud.cloudbuild.program(container["image"].partition("@")[2])
             return self.cloud.workloads.start(files, command, {**settings, **env})
         return self.cloud.workloads.start(self.files(version), version["entrypoint"]["shell"], env)
-

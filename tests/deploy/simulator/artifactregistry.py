@@ -9,7 +9,7 @@ class ArtifactRegistry(Service):
     host = "artifactregistry.googleapis.com"
     api = "artifactregistry.googleapis.com"
 
-    def __init__(self, cloud: "Cloud") -> None:  # noqa: F821
+    def __init__(self, cloud: "Cloud") -> None:
         super().__init__(cloud)
         self.repositories: dict[str, dict] = {}  # by "projects/P/locations/R/repositories/NAME"
         self.tags: dict[str, str] = {}  # "REPOSITORY/packages/IMAGE/tags/TAG" -> digest

@@ -87,7 +87,7 @@ class Cloud:
         self.calls.clear()
         self.faults.clear()
         self.frontend.requests.clear()
-        self.frontend.tamper = lambda path, body: body
+        self.frontend.tamper = lambda _path, body: body
 
     def snapshot(self) -> list[dict]:
         """Everything that the services hold, to be put back with `restore`."""

@@ -1,6 +1,6 @@
 """Cloud Build: takes the uploaded source and says the image was built and pushed.
 
-What it "builds" is kept by digest, so that a deployment of the image can be started from the very files that were uploaded.
+What it "builds" is kept by digest, so that a deployment of the image can be started from the files that were uploaded.
 """
 
 import re
@@ -15,7 +15,7 @@ class CloudBuild(Service):
     host = r"(.+-)?cloudbuild\.googleapis\.com"
     api = "cloudbuild.googleapis.com"
 
-    def __init__(self, cloud: "Cloud") -> None:  # noqa: F821
+    def __init__(self, cloud: "Cloud") -> None:
         super().__init__(cloud)
         self.fails = False
         self.builds: dict[str, dict] = {}
@@ -53,7 +53,10 @@ class CloudBuild(Service):
         build = self.build(project, region, call.body)
         return {
             "name": f"operations/build/{project}/{build['id']}",
-            "metadata": {"@type": "type.googleapis.com/google.devtools.cloudbuild.v1.BuildOperationMetadata", "build": build},
+            "metadata": {
+                "@type": "type.googleapis.com/google.devtools.cloudbuild.v1.BuildOperationMetadata",
+                "build": build,
+            },
         }
 
     @route("GET", "/v1/projects/{project}/locations/{region}/operations/{build}")

@@ -1,5 +1,6 @@
-"""The URLs that the cloud hands out. Each is a loopback port that checks who is calling, as Google's front end does, and then
-passes the request on to the program behind it."""
+"""The URLs that the cloud hands out. Each is a loopback port that checks who is calling, as Google's front end does,
+and then passes the request on to the program behind it.
+"""
 
 import contextlib
 import http.client
@@ -15,7 +16,7 @@ HOP = {"connection", "transfer-encoding", "keep-alive", "content-length", "serve
 
 @dataclass
 class Address:
-    """`allowed` sees the request's headers; `port` starts the program and says where it listens (None: it is not there)."""
+    """`allowed` sees the request's headers; `port` starts the program and says where it listens (None: nowhere)."""
 
     allowed: Callable[[dict[str, str]], bool]
     port: Callable[[], int | None]
@@ -23,13 +24,13 @@ class Address:
 
 
 class Frontend:
-    """`requests` is what came in, as "NAME METHOD /path STATUS"; `tamper` may change an answer's body on its way out."""
+    """`requests` is what came in, as "NAME METHOD /path STATUS"; `tamper` may change the body of an answer."""
 
     def __init__(self, workloads: Workloads) -> None:
         self.workloads = workloads
         self.addresses: dict[str, Address] = {}
         self.requests: list[str] = []
-        self.tamper: Callable[[str, bytes], bytes] = lambda path, body: body
+        self.tamper: Callable[[str, bytes], bytes] = lambda _path, body: body
 
     def publish(self, name: str, allowed: Callable, port: Callable) -> str:
         """Give `name` an address, or its address a new program; return the URL."""
@@ -60,7 +61,11 @@ class Visit(BaseHTTPRequestHandler):
         address = self.frontend.addresses[self.name]
         headers = {name.lower(): value for name, value in self.headers.items()}
         if not address.allowed(headers):
-            status, sent, body = 403, [("Content-Type", "text/html")], b"Your client does not have permission to get this URL."
+            status, sent, body = (
+                403,
+                [("Content-Type", "text/html")],
+                b"Your client does not have permission to get this URL.",
+            )
         elif (port := address.port()) is None:
             status, sent, body = 503, [("Content-Type", "text/html")], b"Service Unavailable"
         else:

@@ -24,7 +24,7 @@ class Iam(Service):
     host = "iam.googleapis.com"
     api = "iam.googleapis.com"
 
-    def __init__(self, cloud: "Cloud") -> None:  # noqa: F821
+    def __init__(self, cloud: "Cloud") -> None:
         super().__init__(cloud)
         self.accounts: dict[str, dict] = {}
 
@@ -86,4 +86,9 @@ class OAuth(Service):
         if "assertion" in form:  # a service account proves itself by a token that it signed
             signed = claims_of({"authorization": form["assertion"][0]})
             claims = {"email": signed["iss"], "aud": signed.get("target_audience", "")}
-        return {"access_token": "access", "expires_in": 3600, "token_type": "Bearer", "id_token": unsigned_token(**claims)}
+        return {
+            "access_token": "access",
+            "expires_in": 3600,
+            "token_type": "Bearer",
+            "id_token": unsigned_token(**claims),
+        }

@@ -9,7 +9,7 @@ class Iap(Service):
     host = "iap.googleapis.com"
     api = "iap.googleapis.com"
 
-    def __init__(self, cloud: "Cloud") -> None:  # noqa: F821
+    def __init__(self, cloud: "Cloud") -> None:
         super().__init__(cloud)
         self.policies: dict[str, dict] = {}
 

@@ -16,14 +16,14 @@ NAMES = "DNS:*.googleapis.com,DNS:*.google.com,DNS:*.pkg.dev,DNS:localhost,IP:12
 
 
 def make_certificates(folder: Path) -> Path:
-    """Write a certificate authority and one certificate by it; return the authority's, which gcloud is told to trust."""
+    """Write an authority's certificate, which gcloud is told to trust and which is returned, and one signed by it."""
     authority, key, request, certificate = (folder / name for name in ("ca.pem", "key.pem", "request.pem", "cert.pem"))
     new = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout"]
+    sign = ["openssl", "x509", "-req", "-in", request, "-CA", authority, "-CAkey", folder / "ca.key"]
     for command in (
         [*new, folder / "ca.key", "-x509", "-days", "2", "-subj", "/CN=Simulator", "-out", authority],
         [*new, key, "-subj", "/CN=simulator", "-addext", f"subjectAltName={NAMES}", "-out", request],
-        ["openssl", "x509", "-req", "-in", request, "-CA", authority, "-CAkey", folder / "ca.key", "-CAcreateserial"]
-        + ["-days", "2", "-copy_extensions", "copy", "-out", certificate],
+        [*sign, "-CAcreateserial", "-days", "2", "-copy_extensions", "copy", "-out", certificate],
     ):
         subprocess.run(command, check=True, capture_output=True)
     return authority
@@ -37,7 +37,7 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 30
     host = ""
 
-    def do_CONNECT(self) -> None:  # noqa: N802 - the name http.server looks for
+    def do_CONNECT(self) -> None:
         self.send_response(200, "Connection established")
         self.end_headers()
         self.host = self.path.partition(":")[0]
@@ -99,7 +99,7 @@ class Proxy(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     request_queue_size = 64
 
-    def __init__(self, cloud: "Cloud", certificates: Path) -> None:  # noqa: F821
+    def __init__(self, cloud: "Cloud", certificates: Path) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.cloud = cloud
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

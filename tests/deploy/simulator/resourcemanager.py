@@ -6,7 +6,7 @@ from .service import Call, Service, permission_denied, route
 class ResourceManager(Service):
     host = "cloudresourcemanager.googleapis.com"
 
-    def __init__(self, cloud: "Cloud") -> None:  # noqa: F821
+    def __init__(self, cloud: "Cloud") -> None:
         super().__init__(cloud)
         self.policy = {"version": 1, "etag": "BwX=", "bindings": []}
 

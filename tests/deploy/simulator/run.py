@@ -19,7 +19,7 @@ class Run(Service):
     host = r"(.+-)?run\.googleapis\.com"
     api = "run.googleapis.com"
 
-    def __init__(self, cloud: "Cloud") -> None:  # noqa: F821
+    def __init__(self, cloud: "Cloud") -> None:
         super().__init__(cloud)
         self.never_ready = False  # new revisions fail their startup probe
         self.services: dict[str, dict] = {}
@@ -36,7 +36,12 @@ class Run(Service):
 
     @route("GET", NAMESPACE + "/services")
     def list_all(self, call: Call, project: str) -> dict:
-        return {"apiVersion": "serving.knative.dev/v1", "kind": "ServiceList", "metadata": {}, "items": [*self.services.values()]}
+        return {
+            "apiVersion": "serving.knative.dev/v1",
+            "kind": "ServiceList",
+            "metadata": {},
+            "items": [*self.services.values()],
+        }
 
     @route("POST", NAMESPACE + "/services")
     def create(self, call: Call, project: str) -> dict:
@@ -53,7 +58,9 @@ class Run(Service):
         self.get(call, project, name)
         del self.services[name]
         self.policies.pop(name, None)
-        self.revisions = {k: r for k, r in self.revisions.items() if r["metadata"]["labels"]["serving.knative.dev/service"] != name}
+        self.revisions = {
+            k: r for k, r in self.revisions.items() if r["metadata"]["labels"]["serving.knative.dev/service"] != name
+        }
         return {"apiVersion": "v1", "kind": "Status", "status": "Success"}
 
     def apply(self, name: str, asked: dict, generation: int, rehearsal: str | None) -> dict:
@@ -71,7 +78,9 @@ class Run(Service):
             revision = old["status"]["latestCreatedRevisionName"]
         ready = self.revisions[revision]["ready"]
         last = revision if ready else (old or {}).get("status", {}).get("latestReadyRevisionName")
-        targets = [dict(target) for target in service["spec"].get("traffic") or [{"latestRevision": True, "percent": 100}]]
+        targets = [
+            dict(target) for target in service["spec"].get("traffic") or [{"latestRevision": True, "percent": 100}]
+        ]
         self.check_traffic(targets)
         for target in targets:
             if target.get("latestRevision"):
@@ -81,7 +90,7 @@ class Run(Service):
         service["metadata"].update(
             {"generation": generation, "creationTimestamp": NOW, "uid": "1", "resourceVersion": f"v{generation}"}
         )
-        message = f"Revision '{revision}' is not ready and cannot serve traffic. The container failed to start and listen on PORT."
+        message = f"Revision '{revision}' is not ready: the container failed to start and listen on PORT."
         service["status"] = {
             "observedGeneration": generation,
             "url": self.publish(name, name, lambda: self.port_of(self.serving(name))),
@@ -102,7 +111,9 @@ class Run(Service):
             raise Refusal(400, "INVALID_ARGUMENT", "spec.traffic: Traffic targets must sum to 100.")
         for target in targets:
             if not target.get("latestRevision") and target.get("revisionName") not in self.revisions:
-                raise Refusal(400, "INVALID_ARGUMENT", f"spec.traffic: Revision '{target.get('revisionName')}' not found.")
+                raise Refusal(
+                    400, "INVALID_ARGUMENT", f"spec.traffic: Revision '{target.get('revisionName')}' not found."
+                )
 
     def addresses(self, name: str, targets: list[dict]) -> list[dict]:
         for target in targets:
@@ -124,7 +135,9 @@ class Run(Service):
 
     def make_revision(self, service: str, name: str, template: dict) -> None:
         if name in self.revisions:
-            raise Refusal(409, "ALREADY_EXISTS", f"Revision named '{name}' with different configuration already exists.")
+            raise Refusal(
+                409, "ALREADY_EXISTS", f"Revision named '{name}' with different configuration already exists."
+            )
         meta = template.get("metadata", {})
         labels = {**meta.get("labels", {}), "serving.knative.dev/service": service}
         ready = not self.never_ready
@@ -153,7 +166,9 @@ class Run(Service):
 
     @route("GET", NAMESPACE + "/revisions")
     def list_revisions(self, call: Call, project: str) -> dict:
-        wanted = [part.partition("=") for part in call.query.get("labelSelector", "").replace(" ", "").split(",") if part]
+        wanted = [
+            part.partition("=") for part in call.query.get("labelSelector", "").replace(" ", "").split(",") if part
+        ]
         items = [
             {k: v for k, v in revision.items() if k != "ready"}
             for revision in self.revisions.values()
@@ -173,7 +188,9 @@ class Run(Service):
 
     def invokers(self, service: str) -> set[str]:
         bindings = self.policies.get(service, {}).get("bindings", [])
-        return {member for binding in bindings if binding["role"] == "roles/run.invoker" for member in binding["members"]}
+        return {
+            member for binding in bindings if binding["role"] == "roles/run.invoker" for member in binding["members"]
+        }
 
     @route("GET", "/v1/projects/{project}/locations/{region}/services/{name}:getIamPolicy")
     def get_policy(self, call: Call, project: str, region: str, name: str) -> dict:
@@ -187,7 +204,7 @@ class Run(Service):
 
 
 class RunBuilds(Service):
-    """The v2 API's build of uploaded source with Google's buildpacks: the image is what functions-framework would run."""
+    """The v2 API's build of uploaded source by buildpacks: the image runs functions-framework."""
 
     host = r"(.+-)?run\.googleapis\.com"
     api = "run.googleapis.com"
@@ -195,8 +212,20 @@ class RunBuilds(Service):
     @route("POST", "/v2/projects/{project}/locations/{region}/builds:submit")
     def submit(self, call: Call, project: str, region: str) -> dict:
         request = call.body
-        source = {"storageSource": {"bucket": request["storageSource"]["bucket"], "object": request["storageSource"]["object"]}}
-        build = self.cloud.cloudbuild.build(project, region, {"source": source, "images": [request["imageUri"]], "buildpack": request["buildpackBuild"]})
-        operation = {"@type": "type.googleapis.com/google.devtools.cloudbuild.v1.BuildOperationMetadata", "build": build}
-        return {"buildOperation": {"name": f"operations/build/{project}/{build['id']}", "metadata": operation}, "baseImageUri": ""}
-
+        source = {
+            "storageSource": {
+                "bucket": request["storageSource"]["bucket"],
+                "object": request["storageSource"]["object"],
+            }
+        }
+        build = self.cloud.cloudbuild.build(
+            project, region, {"source": source, "images": [request["imageUri"]], "buildpack": request["buildpackBuild"]}
+        )
+        operation = {
+            "@type": "type.googleapis.com/google.devtools.cloudbuild.v1.BuildOperationMetadata",
+            "build": build,
+        }
+        return {
+            "buildOperation": {"name": f"operations/build/{project}/{build['id']}", "metadata": operation},
+            "baseImageUri": "",
+        }

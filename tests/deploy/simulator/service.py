@@ -49,7 +49,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class Refusal(Exception):  # noqa: N818 - an answer of Google's, not an error of ours
+class Refusal(Exception):
     """Google's own error format: https://cloud.google.com/apis/design/errors"""
 
     def __init__(self, status: int, reason: str, message: str, details: list | None = None) -> None:
@@ -63,7 +63,9 @@ def not_found(what: str) -> Refusal:
 
 
 def permission_denied(permission: str, on: str) -> Refusal:
-    return Refusal(403, "PERMISSION_DENIED", f"Permission '{permission}' denied on resource '{on}' (or it may not exist).")
+    return Refusal(
+        403, "PERMISSION_DENIED", f"Permission '{permission}' denied on resource '{on}' (or it may not exist)."
+    )
 
 
 def api_not_enabled(api: str, project: str) -> Refusal:
@@ -97,7 +99,7 @@ class Service:
     host: str
     api: str | None = None  # its name in `gcloud services enable`; None where nothing has to be enabled
 
-    def __init__(self, cloud: "Cloud") -> None:  # noqa: F821 - cloud.py imports this file
+    def __init__(self, cloud: "Cloud") -> None:
         self.cloud = cloud
         marked = [f for f in vars(type(self)).values() if hasattr(f, "routes")]
         self.routes = [(*where, f.__name__) for f in marked for where in f.routes]

@@ -8,7 +8,7 @@ from .service import Call, Service, route
 class ServiceUsage(Service):
     host = "serviceusage.googleapis.com"
 
-    def __init__(self, cloud: "Cloud") -> None:  # noqa: F821
+    def __init__(self, cloud: "Cloud") -> None:
         super().__init__(cloud)
         self.enabled = {"serviceusage.googleapis.com", "storage.googleapis.com", "cloudresourcemanager.googleapis.com"}
 

@@ -17,7 +17,7 @@ def multipart(call: Call) -> list[bytes]:
 class Storage(Service):
     host = "storage.googleapis.com|storage.googleapis.com:443"
 
-    def __init__(self, cloud: "Cloud") -> None:  # noqa: F821
+    def __init__(self, cloud: "Cloud") -> None:
         super().__init__(cloud)
         self.buckets: dict[str, dict[str, bytes]] = {}
         self.sessions: dict[str, tuple[str, str]] = {}

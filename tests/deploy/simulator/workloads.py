@@ -1,6 +1,6 @@
 """The programs that were deployed, started from the very files that were uploaded.
 
-A container image's stand-in is its source, run as the Dockerfile would run it: gunicorn in the project's serving environment.
+A container image's stand-in is its source, run as the Dockerfile would run it: gunicorn in the serving environment.
 Starting costs a second, so a program is started once for the same files, command and settings, and shared by the tests.
 """
 
