@@ -76,7 +76,7 @@ clean: ## Remove the environments
 	@touch $@
 
 .venv-dev/ready: requirements-dev.txt
-	@echo "Installing TensorFlow and the test tools into .venv-dev (1.7 GB, a minute or two) ..."
+	@echo "Installing TensorFlow and the test tools into .venv-dev (1.9 GB, a minute or two) ..."
 	@rm -rf .venv-dev && $(PYTHON) -m venv .venv-dev
 	@.venv-dev/bin/python $(PIP) -r requirements-dev.txt
 	@touch $@
