@@ -1,9 +1,9 @@
 """gunicorn's threaded worker, for clients that are fast, slow, or leave without a word.
 
-Three things differ. A thread stays with its connection while requests keep coming: handing it to the main thread and
+Four things differ. A thread stays with its connection while requests keep coming: handing it to the main thread and
 back costs two switches and a dozen system calls a request. A connection is closed by its own thread: waiting for the
 other side may take two seconds, in which the main thread accepts nobody. And a request that is not through after a
-minute is ended: its thread is one of a limited number.
+minute is ended: its thread is one of a limited number. And a worker that is to stop listens no more, at once.
 """
 
 import contextlib
@@ -38,6 +38,17 @@ class Worker(ThreadWorker):
             stay = outcome is True and self.alive and self.nr_conns < self.cfg.threads
             if not stay or not _next_request_comes(conn):
                 return outcome
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Stop listening for good when the worker is to stop: whoever comes then is refused, not left waiting."""
+        super().set_accept_enabled(enabled)
+        if self.alive:
+            return
+        soon = time.monotonic() + 0.1
+        for listener in self.sockets:
+            while select.select([listener], [], [], 0)[0] and time.monotonic() < soon:  # who came before is let in
+                self.accept(listener)
+            listener.close()
 
     def murder_pending(self) -> None:
         """End the requests that take too long, too. Runs in the main thread, once a second at least."""

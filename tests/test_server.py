@@ -54,6 +54,19 @@ def wait_ready(port, process, seconds=20, prefix=""):
     pytest.fail(f"not ready after {seconds} s")
 
 
+def is_refused_within(seconds, port):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except ConnectionRefusedError:
+            return True
+        except OSError:  # just between listening and not
+            pass
+        time.sleep(0.02)
+    return False
+
+
 @contextmanager
 def running(**settings):
     port = free_port()
@@ -80,6 +93,18 @@ def test_photo_is_classified_and_stop_is_clean(cat):
         assert status == 200
         assert "cat" in json.loads(body)["predictions"][0]["label"]
         process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+def test_stop_finishes_what_is_under_way_and_refuses_what_is_new(cat):
+    with running() as (port, process), socket.create_connection(("127.0.0.1", port), timeout=10) as link:
+        head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(cat)}\r\n\r\n"
+        link.sendall(head.encode() + cat[:1000])
+        request(port, "GET", "/health")  # by now the upload has a thread
+        process.send_signal(signal.SIGTERM)
+        assert is_refused_within(3, port)
+        link.sendall(cat[1000:])
+        assert link.recv(65536).startswith(b"HTTP/1.1 200 ")
         assert process.wait(10) == 0
 
 
@@ -154,7 +179,7 @@ def test_answer_to_a_body_over_the_limit_arrives_while_it_is_still_being_sent():
 
 def test_answer_to_a_body_over_the_limit_reaches_a_client_that_sends_all_of_it_first():
     with running(MAX_UPLOAD_MB=1, WEB_CONCURRENCY=1) as (port, _):
-        status, _ = request(port, "POST", "/predict", bytes(10 * 2**20), **{"Content-Type": "image/jpeg"})
+        status, _ = request(port, "POST", "/predict", bytes(8 * 2**20), **{"Content-Type": "image/jpeg"})
     assert status == 413
 
 
