@@ -49,7 +49,7 @@ lint: .venv-dev/ready ## Check style and format
 	$(DEV)/ruff check .
 	$(DEV)/ruff format --check .
 	$(DEV)/hadolint Dockerfile
-	$(DEV)/shellcheck $(SCRIPTS)
+	$(DEV)/shellcheck --severity=warning $(SCRIPTS)
 	$(DEV)/shfmt --diff --indent 2 --case-indent $(SCRIPTS)
 	for script in $(SCRIPTS); do bash -n $$script || exit; done
 SCRIPTS = .ci/run $(wildcard deploy/*.sh deploy/*/*.sh docker/*.sh)

@@ -130,11 +130,9 @@ def test_production_asks_and_names_what_changes(answer: str, cloud: Cloud, workp
 
 
 def test_changes_that_are_not_committed_have_an_image_of_their_own(cloud: Cloud, workplace: Workplace) -> None:
-    clean = workplace.run(DEPLOY, "--dry-run").out
     with (workplace.folder / "app/__init__.py").open("a") as file:
         file.write("# not committed\n")
     assert "-changed-" in workplace.run(DEPLOY, "--dry-run").out
-    assert "-changed-" not in clean
     assert cloud.changes() == []
 
 

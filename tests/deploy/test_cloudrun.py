@@ -97,36 +97,6 @@ def test_new_version_is_tested_without_traffic_then_gets_it(
     assert cloud.run.invokers("quintet") == {"allUsers"}
 
 
-def test_failed_build_deploys_nothing(cloud: Cloud, workplace: Workplace) -> None:
-    cloud.cloudbuild.fails = True
-    outcome = workplace.run(DEPLOY)
-    assert outcome.code == 1
-    assert "the build failed; nothing was deployed" in outcome.err
-    assert "gcloud logging read" in outcome.err
-    assert cloud.run.services == {}
-
-
-def test_deployment_after_a_failed_build_finishes_the_job(cloud: Cloud, workplace: Workplace) -> None:
-    cloud.cloudbuild.fails = True
-    workplace.settings(PUBLIC="true")
-    workplace.run(DEPLOY)
-    cloud.cloudbuild.fails = False
-    cloud.forget()
-    outcome = workplace.run(DEPLOY)
-    assert outcome.code == 0, outcome
-    assert cloud.changes("serviceAccounts|repositories|setIamPolicy") == []
-    assert cloud.run.serving("quintet")
-
-
-def test_private_by_default_and_the_smoke_test_brings_a_token(cloud: Cloud, workplace: Workplace) -> None:
-    outcome = workplace.run(DEPLOY)
-    assert outcome.code == 0, outcome
-    assert cloud.run.invokers("quintet") == set()
-    assert not cloud.run.may_call("quintet", {})
-    assert cloud.frontend.requests[0] == "candidate---quintet GET /ready 200"
-    assert 'curl -H "Authorization: Bearer $(gcloud auth print-identity-token)"' in outcome.out
-
-
 def test_candidate_that_never_gets_ready_gets_no_traffic(
     deployed: Deployments, cloud: Cloud, workplace: Workplace
 ) -> None:
@@ -193,15 +163,6 @@ def test_api_that_is_not_known_to_be_enabled_yet(deployed: Deployments, cloud: C
     assert "wait a minute and run the same command again" in outcome.err
 
 
-def test_organisation_that_forbids_public_services(cloud: Cloud, workplace: Workplace) -> None:
-    workplace.settings(PUBLIC="true")
-    reason = "One or more users named in the policy do not belong to a permitted customer."
-    cloud.fail("services/quintet:setIamPolicy", Refusal(400, "FAILED_PRECONDITION", reason))
-    outcome = workplace.run(DEPLOY)
-    assert outcome.code == 1
-    assert "could not be opened. Your organisation forbids it: set PUBLIC=false" in outcome.err
-
-
 def test_public_service_is_closed_when_the_setting_says_so(
     deployed: Deployments, cloud: Cloud, workplace: Workplace
 ) -> None:
@@ -212,18 +173,6 @@ def test_public_service_is_closed_when_the_setting_says_so(
     assert cloud.run.invokers("quintet") == set()
     changes = cloud.changes("quintet")
     assert changes[0].endswith("services/quintet:setIamPolicy")  # closed before anything else
-
-
-def test_dry_run_changes_nothing_and_what_it_prints_can_be_pasted(cloud: Cloud, workplace: Workplace) -> None:
-    workplace.settings(PUBLIC="true")
-    printed = workplace.run(DEPLOY, "--dry-run")
-    assert printed.code == 0, printed
-    assert cloud.changes() == []
-    assert cloud.storage.buckets == {}
-    pasted = workplace.run("bash", "-euo", "pipefail", "-c", printed.out)
-    assert pasted.code == 0, pasted
-    assert cloud.run.invokers("quintet") == {"allUsers"}
-    assert cloud.run.serving("quintet")
 
 
 def test_local_build_is_shown_with_every_command(cloud: Cloud, workplace: Workplace, tmp_path: Path) -> None:
@@ -291,3 +240,43 @@ def test_identity_token_fits_the_login(kind: str, deployed: Deployments, workpla
     outcome = workplace.run(DEPLOY, **login)
     assert outcome.code == 0, outcome
     assert ("--audiences=" in outcome.err) == (kind == "service account")
+
+
+def test_failed_build_deploys_nothing_and_the_next_try_finishes_the_job(cloud: Cloud, workplace: Workplace) -> None:
+    cloud.cloudbuild.fails = True
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 1
+    assert "the build failed; nothing was deployed" in outcome.err
+    assert "gcloud logging read" in outcome.err
+    assert cloud.run.services == {}
+    cloud.cloudbuild.fails = False
+    cloud.forget()
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 0, outcome
+    assert cloud.changes("serviceAccounts|repositories|setIamPolicy") == []
+    assert cloud.run.serving("quintet")
+
+
+def test_dry_run_changes_nothing_and_what_it_prints_can_be_pasted(cloud: Cloud, workplace: Workplace) -> None:
+    printed = workplace.run(DEPLOY, "--dry-run")
+    assert printed.code == 0, printed
+    assert "-changed-" not in printed.out
+    assert cloud.changes() == []
+    assert cloud.storage.buckets == {}
+    pasted = workplace.run("bash", "-euo", "pipefail", "-c", printed.out)
+    assert pasted.code == 0, pasted
+    assert cloud.run.serving("quintet")
+    # Private by default: strangers are turned away, and the smoke test brought a token.
+    assert cloud.run.invokers("quintet") == set()
+    assert not cloud.run.may_call("quintet", {})
+    assert cloud.frontend.requests[0] == "candidate---quintet GET /ready 200"
+
+
+def test_organisation_that_forbids_public_services(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+    deployed("cloudrun", PUBLIC="true")
+    cloud.run.policies.clear()
+    reason = "One or more users named in the policy do not belong to a permitted customer."
+    cloud.fail("services/quintet:setIamPolicy", Refusal(400, "FAILED_PRECONDITION", reason))
+    outcome = workplace.run(DEPLOY)
+    assert outcome.code == 1
+    assert "could not be opened. Your organisation forbids it: set PUBLIC=false" in outcome.err

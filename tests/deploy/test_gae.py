@@ -92,21 +92,6 @@ def test_version_that_never_gets_ready_gets_no_traffic(
     assert cloud.appengine.serving("quintet") == before
 
 
-def test_private_means_identity_aware_proxy_and_a_signed_token(cloud: Cloud, workplace: Workplace) -> None:
-    outcome = workplace.run(DEPLOY)
-    assert outcome.code == 0, outcome
-    assert cloud.appengine.app["iap"]["enabled"] is True
-    guarded = next(i for i, c in enumerate(cloud.changes()) if c == f"PATCH appengine.googleapis.com/v1/apps/{PROJECT}")
-    uploaded = next(i for i, c in enumerate(cloud.changes()) if c.endswith("/services/quintet/versions"))
-    assert guarded < uploaded
-    assert cloud.iap.members("quintet") == {f"serviceAccount:{INVOKER}"}
-    assert not cloud.appengine.may_call("quintet", {})
-    assert cloud.frontend.requests[0].endswith("GET /ready 200")
-    cloud.forget()
-    assert workplace.run(DEPLOY).code == 0
-    assert cloud.changes() == []
-
-
 def test_private_without_an_invoker_is_refused_before_anything_is_made(cloud: Cloud, workplace: Workplace) -> None:
     workplace.settings(INVOKER="-")
     outcome = workplace.run(DEPLOY)
@@ -152,20 +137,8 @@ def test_host_name_that_would_be_too_long(cloud: Cloud, workplace: Workplace) ->
     assert cloud.changes() == []
 
 
-def test_dry_run_changes_nothing_and_what_it_prints_can_be_pasted(cloud: Cloud, workplace: Workplace) -> None:
-    printed = workplace.run(DEPLOY, "--dry-run")
-    assert printed.code == 0, printed
-    assert cloud.changes() == []
-    pasted = workplace.run("bash", "-euo", "pipefail", "-c", printed.out)
-    assert pasted.code == 0, pasted
-    assert cloud.appengine.serving("quintet") == candidate(cloud)["id"]
-
-
-@pytest.mark.parametrize("half", [False, True])
-def test_teardown_removes_what_was_made(half: bool, deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_teardown_removes_what_was_made(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
     deployed("gae", **OPEN)
-    if half:
-        del cloud.appengine.services["quintet"]
     outcome = workplace.run(TEARDOWN, "--yes")
     assert outcome.code == 0, outcome
     assert set(cloud.appengine.services) == {"default"}
@@ -180,3 +153,22 @@ def test_permission_denied_says_what_to_do(cloud: Cloud, workplace: Workplace) -
     assert outcome.code == 1
     assert "could not create the application" in outcome.err
     assert "lacks a role" in outcome.err
+
+
+def test_dry_run_can_be_pasted_and_private_means_identity_aware_proxy(cloud: Cloud, workplace: Workplace) -> None:
+    printed = workplace.run(DEPLOY, "--dry-run")
+    assert printed.code == 0, printed
+    assert cloud.changes() == []
+    pasted = workplace.run("bash", "-euo", "pipefail", "-c", printed.out)
+    assert pasted.code == 0, pasted
+    assert cloud.appengine.serving("quintet") == candidate(cloud)["id"]
+    assert cloud.appengine.app["iap"]["enabled"] is True
+    guarded = next(i for i, c in enumerate(cloud.changes()) if c == f"PATCH appengine.googleapis.com/v1/apps/{PROJECT}")
+    uploaded = next(i for i, c in enumerate(cloud.changes()) if c.endswith("/services/quintet/versions"))
+    assert guarded < uploaded
+    assert cloud.iap.members("quintet") == {f"serviceAccount:{INVOKER}"}
+    assert not cloud.appengine.may_call("quintet", {})
+    assert cloud.frontend.requests[0].endswith("GET /ready 200")
+    cloud.forget()
+    assert workplace.run(DEPLOY).code == 0
+    assert cloud.changes() == []
