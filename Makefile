@@ -5,7 +5,7 @@ DEV    := .venv-dev/bin
 PIP    := -m pip --disable-pip-version-check install --quiet --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run train test test-browser test-image test-deploy screenshots lint format lock image sbom clean
+.PHONY: help run train test test-browser test-image test-deploy test-load screenshots bench soak lint format lock image sbom clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -17,7 +17,7 @@ train: .venv-dev/ready ## Train; for example make train ARGS="--data photos --ou
 	@exec $(DEV)/python train.py $(ARGS)
 
 test: .venv-dev/ready .venv/ready ## Run the tests
-	$(DEV)/python -m pytest --ignore=tests/browser --ignore=tests/image --ignore=tests/deploy $(ARGS)
+	$(DEV)/python -m pytest --ignore=tests/browser --ignore=tests/image --ignore=tests/deploy --ignore=tests/load $(ARGS)
 
 test-browser: .venv-dev/ready .venv/ready tests/browser/node_modules/.package-lock.json ## Test the page in Chromium
 	@$(NEEDS_CHROMIUM)
@@ -45,6 +45,16 @@ sbom: image .venv-dev/ready ## List what the image holds, as CycloneDX, in sbom.
 # Read by docker/build.sh; `make test-image PYTHON_IMAGE=mirror/python:3.13-slim BUILD_FLAGS="--network host"`
 export IMAGE PYTHON_IMAGE MODEL ENGINE BUILD_FLAGS
 
+# wrk and slowhttptest are Debian's; what needs them says so.
+bench: .venv-dev/ready .venv/ready ## Compare with other servers, about 15 minutes; ARGS="--quick" for a first look
+	@$(DEV)/python -m bench $(ARGS)
+
+soak: .venv-dev/ready .venv/ready ## Slow clients, overload, restarts, leaks, about 10 minutes; ARGS="--quick"
+	@$(DEV)/python -m bench.soak $(ARGS)
+
+test-load: .venv-dev/ready .venv/ready ## The same in short, as tests
+	$(DEV)/python -m pytest tests/load $(ARGS)
+
 lint: .venv-dev/ready ## Check style and format
 	$(DEV)/ruff check .
 	$(DEV)/ruff format --check .
@@ -63,6 +73,8 @@ lock: .venv-dev/ready ## Pin the newest dependencies, with hashes
 	$(DEV)/uv pip compile $(LOCK) -o requirements.txt
 	$(DEV)/uv pip compile $(LOCK) --extra train -o requirements-train.txt
 	$(DEV)/uv pip compile $(LOCK) --extra train --extra dev -o requirements-dev.txt
+	for peer in fastapi litserve; do $(DEV)/uv pip compile $(subst pyproject.toml,bench/peers/$$peer/requirements.in,$(LOCK)) \
+		-c requirements.txt -o bench/peers/$$peer/requirements.txt; done
 LOCK = -q -U pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 clean: ## Remove the environments

@@ -1,0 +1,35 @@
+"""What the README promises, the one table of it: `make bench` fails where a figure falls under it."""
+
+from bench.checks import Check
+from bench.servers import OURS
+
+# Shares of the ceiling of the same run with 8 connections, by model and picture.
+SHARES = {
+    "reference-cnn": {"small": 0.94, "medium": 0.92, "large": 0.80},
+    "imagenet": {"small": 0.96, "medium": 0.94, "large": 0.85},
+}
+# Against every peer, for every picture: nowhere behind. Medians of three rounds differ by 2 % on a quiet machine.
+LEAD = 0.98
+# Of the reference CNN alone: other models have other sizes.
+ALONE = 1.08  # one connection's median time for a small picture, against the ceiling's time for one
+FIRST_ANSWER = 0.35  # seconds from the start of the process
+MEMORY = 130.0  # MB of the whole tree with two workers, after all of the load
+
+
+def checks(model: str, figures: dict[str, dict]) -> list[Check]:
+    """Hold the `figures` of `model` (server -> figures, as results.summary makes them) against the table."""
+    ours, peers = figures[OURS.name], [name for name in figures if name not in (OURS.name, "ceiling")]
+    found = []
+    for size, floor in SHARES.get(model, {}).items():
+        found.append(Check(f"{model}, {size}: share of the ceiling", ours["share"][size], ">=", floor))
+        for peer in peers:
+            lead = ours["share"][size] / figures[peer]["share"][size]
+            found.append(Check(f"{model}, {size}: against {peer}", lead, ">=", LEAD))
+    if model == "reference-cnn":
+        ceiling = figures["ceiling"]["alone_ms"]
+        found += [
+            Check(f"{model}: one connection, against the ceiling", ours["alone_ms"] / ceiling, "<=", ALONE),
+            Check(f"{model}: start to first answer", ours["first_answer"], "<=", FIRST_ANSWER, " s"),
+            Check(f"{model}: memory of the tree", ours["memory"], "<=", MEMORY, " MB"),
+        ]
+    return found

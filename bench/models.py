@@ -1,0 +1,40 @@
+"""The models that are measured: a name, the bundle to serve, and the Keras file for the peer that wants one."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from bench import MADE, ROOT
+
+# The committed bundle has no Keras file: the network is built again, from the weights in this repository.
+_IMAGENET = "import sys; from training.networks import efficientnet_lite0; efficientnet_lite0(1000).save(sys.argv[1])"
+
+
+class Model(NamedTuple):
+    name: str
+    bundle: Path
+    keras: Path | None = None
+
+
+def prepared() -> list[Model]:
+    """The reference CNN and the bundle that comes with the repository, made where they are not there yet."""
+    MADE.mkdir(exist_ok=True)
+    reference, imagenet = MADE / "reference-cnn", MADE / "imagenet.keras"
+    if not (reference / "model.json").is_file():
+        print("Making the reference CNN (about 20 s) ...", flush=True)
+        _python("-m", "bench.reference_cnn", str(reference))
+    if not imagenet.is_file():
+        print("Making EfficientNet-Lite0 as a Keras file (about 20 s) ...", flush=True)
+        _python("-c", _IMAGENET, str(imagenet))
+    return [
+        Model("reference-cnn", reference, reference / "model.keras"),
+        Model("imagenet", ROOT / "model" / "imagenet", imagenet),
+    ]
+
+
+def _python(*arguments: str) -> None:
+    """In a process of its own: TensorFlow's threads and memory are not to be around while others are measured."""
+    run = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True)
+    if run.returncode:
+        sys.exit(f"a model could not be made:\n{run.stderr.strip()[-2000:]}")

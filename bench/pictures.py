@@ -1,0 +1,54 @@
+"""The pictures that are sent: photos of this repository as a web page, a laptop and a phone would have them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from PIL import Image
+
+from bench import ROOT
+
+PHOTO = ROOT / "model" / "imagenet" / "samples" / "cat.jpg"
+BOUNDARY = "quintet-bench"
+# name -> (width, height), JPEG quality, strength of the grain in grey levels: chosen for the file sizes that such
+# pictures have, 17 KB, 250 KB and 2.5 MB. A sharp sensor's grain is what an enlarged photo lacks, and what costs bytes.
+SIZES = {
+    "small": ((320, 240), 83, 3.0),
+    "medium": ((1280, 960), 87, 4.3),
+    "large": ((4032, 3024), 85, 6.0),
+}
+
+
+@contextmanager
+def written() -> Iterator[dict[str, Path]]:
+    """Yield {size: JPEG file} in a temporary folder, with the body of an upload beside each as .body."""
+    with TemporaryDirectory() as folder:
+        files = {name: Path(folder) / f"{name}.jpg" for name in SIZES}
+        for name, file in files.items():
+            size, quality, grain = SIZES[name]
+            photo(size, grain).save(file, "JPEG", quality=quality)
+            file.with_suffix(".body").write_bytes(upload(file.read_bytes(), file.name))
+        yield files
+
+
+def photo(size: tuple[int, int], grain: float) -> Image.Image:
+    """The cat, filling `size` without distortion, with a camera's grain; the same pixels at every call."""
+    with Image.open(PHOTO) as opened:
+        image = opened.convert("RGB")
+    width, height = size
+    scale = min(image.width / width, image.height / height)
+    left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
+    image = image.resize(size, Image.Resampling.BICUBIC, (left, top, image.width - left, image.height - top))
+    noise = np.random.default_rng(0).normal(0, grain, (height, width, 1)).astype(np.float32)  # of brightness, not hue
+    return Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8))
+
+
+def upload(picture: bytes, filename: str, content_type: str = "image/jpeg") -> bytes:
+    """The multipart/form-data body that a browser or `curl -F file=@...` sends."""
+    head = (
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
+        f"Content-Type: {content_type}\r\n\r\n"
+    )
+    return head.encode() + picture + f"\r\n--{BOUNDARY}--\r\n".encode()

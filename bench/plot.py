@@ -1,0 +1,46 @@
+"""The picture of the table: how much of the ceiling each server reaches."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+from bench.results import TITLES
+from bench.servers import OURS
+
+_SIZES = {"small": "320x240, 17 KB", "medium": "1280x960, 250 KB", "large": "4032x3024, 2.5 MB"}
+_OURS, _OTHERS = ("#0b57d0", "#4a86e8", "#a8c7fa"), ("#5f6368", "#9aa0a6", "#d0d4d9")
+_BAR = 0.26
+
+
+def draw(figures: dict[str, dict[str, dict]], file: Path) -> None:
+    """One panel a model, one group of three bars a server, the fastest on top."""
+    with plt.rc_context({"font.size": 9, "font.family": "sans-serif", "svg.hashsalt": "quintet"}):
+        chart, panels = plt.subplots(1, len(figures), figsize=(5.2 * len(figures), 4.2), sharex=True, squeeze=False)
+        for panel, (model, servers) in zip(panels[0], figures.items(), strict=True):
+            _panel(panel, model, servers)
+        chart.suptitle("Share of what the machine can do without HTTP", x=0.02, ha="left", fontsize=12, weight="bold")
+        chart.tight_layout(rect=(0, 0, 1, 0.98))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        chart.savefig(file, dpi=150, metadata={"Software": None})
+        plt.close(chart)
+
+
+def _panel(panel: plt.Axes, model: str, servers: dict[str, dict]) -> None:
+    names = sorted(servers.keys() - {"ceiling"}, key=lambda name: servers[name]["share"]["small"])
+    for row, name in enumerate(names):
+        colours = _OURS if name == OURS.name else _OTHERS
+        for bar, size in enumerate(_SIZES):
+            share = servers[name]["share"][size]
+            height = row + (1 - bar) * _BAR
+            panel.barh(height, share, _BAR * 0.9, color=colours[bar])
+            panel.text(share + 0.01, height, f"{share:.2f}", va="center", fontsize=7, color="#3c4043")
+    panel.axvline(1, color="#3c4043", linewidth=0.8, linestyle=(0, (4, 3)))
+    panel.set_title(f"{model}, {servers['ceiling']['per_second']['small']:,.0f} small pictures/s at most", loc="left")
+    panel.set_yticks(range(len(names)), [TITLES[name].replace(", ", "\n", 1) for name in names])
+    panel.set_xlim(0, 1.12)
+    panel.set_xlabel("top to bottom: " + "; ".join(_SIZES.values()), fontsize=7, color="#5f6368")
+    panel.tick_params(axis="y", length=0)
+    panel.spines[["top", "right", "left"]].set_visible(False)

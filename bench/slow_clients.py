@@ -1,0 +1,97 @@
+"""Slow clients, and what they cost the others.
+
+Loads the server with 8 ordinary connections, with and without 200 more that upload one
+byte a second, and then with 200 of Debian's slowhttptest: slow headers, slow bodies, slow reading of the answer.
+"""
+
+import re
+import socket
+import statistics
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bench import load
+from bench.checks import Check
+from bench.pictures import BOUNDARY
+from bench.servers import Running
+
+NORMAL, SLOW = 8, 200  # connections
+KEPT = 0.90  # of the throughput that there is without slow clients
+_JUDGES = {"headers": ["-H"], "bodies": ["-B", "-s", "100000"], "reading": ["-X", "-w", "10", "-y", "20", "-n", "2"]}
+
+
+@contextmanager
+def slow_uploads(port: int, count: int = SLOW) -> Iterator[list[socket.socket]]:
+    """`count` connections that each send the head of an upload and then one byte of it a second, from one thread."""
+    head = (
+        f"POST /predict HTTP/1.1\r\nHost: slow\r\nContent-Type: multipart/form-data; boundary={BOUNDARY}\r\n"
+        "Content-Length: 100000\r\n\r\n"
+    )
+    links = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(count)]
+    for link in links:
+        link.sendall(head.encode())
+        link.setblocking(False)
+    stop = threading.Event()
+
+    def drip() -> None:
+        while not stop.wait(1):
+            for link in links:
+                with suppress(OSError):  # the server may well break off
+                    link.send(b"-")
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    try:
+        yield links
+    finally:
+        stop.set()
+        thread.join()
+        for link in links:
+            link.close()
+
+
+@contextmanager
+def slowhttptest(port: int, mode: list[str], seconds: float) -> Iterator[list[str]]:
+    """200 slow connections of slowhttptest; yields a list that holds its verdict once the block has ended."""
+    path, verb = ("/", "GET") if "-X" in mode else ("/predict", "POST")
+    load_of_it = ["-c", str(SLOW), "-r", str(SLOW), "-i", "1", "-l", f"{seconds:.0f}", "-p", "3"]
+    sent = ["-t", verb, "-f", f"multipart/form-data; boundary={BOUNDARY}", "-u", f"http://127.0.0.1:{port}{path}"]
+    process = subprocess.Popen(
+        ["slowhttptest", *mode, *load_of_it, *sent], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    verdict = []
+    try:
+        yield verdict
+        said, _ = process.communicate(timeout=seconds + 15)
+        verdict += re.findall(r"service available:\W*(?:\x1b\[[\d;]*m)*\s*(YES|NO)", said)[-1:]
+    finally:
+        process.kill()
+        process.wait()
+
+
+def measure(server: Running, body: Path, seconds: float = 5, rounds: int = 3, judge: bool = True) -> Iterator[Check]:
+    """Yield the checks: what is kept of the throughput, the median of `rounds`, by kind of slow client."""
+    load.steady(server.url, body, NORMAL, 1)
+    kept, failed = [], 0
+    for _ in range(rounds):
+        quiet = load.steady(server.url, body, NORMAL, seconds)
+        with slow_uploads(server.port):
+            time.sleep(1.5)
+            beset = load.steady(server.url, body, NORMAL, seconds)
+        kept.append(beset.per_second / quiet.per_second)
+        failed += beset.not_ok + beset.lost
+        time.sleep(0.5)
+    yield Check(f"throughput kept beside {SLOW} slow uploads", statistics.median(kept), ">=", KEPT)
+    yield Check(f"requests failed beside {SLOW} slow uploads", failed, "<=", 0)
+    for kind, mode in _JUDGES.items() if judge else ():
+        quiet = load.steady(server.url, body, NORMAL, seconds)
+        with slowhttptest(server.port, mode, seconds + 3) as verdict:
+            time.sleep(2)
+            beset = load.steady(server.url, body, NORMAL, seconds)
+        time.sleep(0.5)
+        yield Check(f"throughput kept beside slow {kind}", beset.per_second / quiet.per_second, ">=", KEPT)
+        yield Check(f"slowhttptest found it available, slow {kind}", int(verdict == ["YES"]), ">=", 1)
