@@ -2,7 +2,7 @@
 
 `python -m bench.ceiling BUNDLE PICTURE --processes 2 --seconds 4` prints JSON: pictures a second of all processes, the
 median time for one picture, and the answer. Each process loops bytes -> app.images.decode -> LiteRT -> top five -> JSON.
-Decoding is the app's own, so that scaling straight to the model's size, which changes answers, cannot raise the ceiling.
+Decoding is the app's own, so that scaling straight to the model's size, which changes answers, does not count.
 """
 
 import argparse

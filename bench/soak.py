@@ -1,4 +1,4 @@
-"""`make soak`: is the server as hard to break as it should be? Slow clients, overload, restarts, leaks; one after another.
+"""`make soak`: is the server as hard to break as it should be? Slow clients, overload, restarts, leaks.
 
 `make soak ARGS="--quick"` takes a minute and a half; `make soak ARGS="overload leaks"` does only these.
 Ends with status 1 where something was missed.
