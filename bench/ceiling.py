@@ -1,8 +1,8 @@
 """The ceiling: what the machine gives when there is no HTTP at all, one process a core.
 
 `python -m bench.ceiling BUNDLE PICTURE --processes 2 --seconds 4` prints JSON: pictures a second of all processes, the
-median time for one picture, and the answer. Each process loops bytes -> app.images.decode -> LiteRT -> top five -> JSON.
-Decoding is the app's own, so that scaling straight to the model's size, which changes answers, does not count.
+median time for one picture, and the answer. Each process loops bytes -> app.images.decode -> LiteRT -> top five ->
+JSON. Decoding is the app's own: scaling straight to the model's size would be faster, but changes answers.
 """
 
 import argparse
