@@ -49,6 +49,7 @@ def sigterm(server: Running, body: Path) -> Iterator[Check]:
 
 def kill_9(server: Running, body: Path, seconds: float = 6) -> Iterator[Check]:
     """Kill one worker under load: it takes no more requests with it than it had connections."""
+    load.steady(server.url, body, CONNECTIONS, 1)  # all workers are up
     with load.watching(server.url, [body], '"label"', CONNECTIONS, seconds) as seen:
         time.sleep(seconds / 3)
         before = _workers(server)
@@ -65,6 +66,7 @@ def kill_9(server: Running, body: Path, seconds: float = 6) -> Iterator[Check]:
 
 def rolling(server: Running, body: Path, seconds: float = 8) -> Iterator[Check]:
     """Restart all workers under load, twice (SIGHUP): nobody notices."""
+    load.steady(server.url, body, CONNECTIONS, 1)
     with load.watching(server.url, [body], '"label"', CONNECTIONS, seconds) as seen:
         before = set(_workers(server))
         for _ in range(2):
