@@ -1,0 +1,27 @@
+"""The server as `make run` starts it, with two workers, for the tools of bench/ in short."""
+
+from pathlib import Path
+
+import pytest
+
+from bench import load, pictures
+from bench.servers import OURS, running
+from tests.conftest import IMAGENET
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tools():
+    load.require("wrk", "slowhttptest")
+
+
+@pytest.fixture(scope="session")
+def body() -> Path:
+    """The upload of a small picture, as a file."""
+    with pictures.written() as files:
+        yield files["small"].with_suffix(".body")
+
+
+@pytest.fixture
+def server(body):
+    with running(OURS, body.read_bytes(), MODEL=IMAGENET) as process:
+        yield process
