@@ -1,14 +1,17 @@
 # shellcheck shell=bash
 # Candidate, promote and remove on Cloud Run. Cloud Run functions are Cloud Run services too.
 
-# look_at NAME: what runs there?  SERVING: lines of "revision percent"; REVISION: this release's own, if it got ready before.
+# look_at NAME: what runs there?  SERVING: lines of "revision percent"; REVISION: this release's own, if it got ready before;
+# OPEN: whether everybody may call.
 look_at() {
   NAME=$1
   WHERE=(--region="$REGION" --project="$PROJECT")
   SERVING=$(ask gcloud run services list "${WHERE[@]}" --flatten='status.traffic[]' \
     --filter="metadata.name=$NAME AND status.traffic.percent>0" --format='value[separator=" "](status.traffic.revisionName,status.traffic.percent)') || exit 1
   REVISION=
+  OPEN=false
   if [ -n "$SERVING" ]; then
+    if is_public; then OPEN=true; fi
     REVISION=$(ask gcloud run revisions list --service="$NAME" "${WHERE[@]}" --flatten='status.conditions[]' --limit=1 \
       --filter="metadata.labels.release=$RELEASE AND status.conditions.type=Ready AND status.conditions.status=True" \
       --format='value(metadata.name)') || exit 1
@@ -29,15 +32,16 @@ is_public() {
 
 # Closing comes before everything else, opening after the test.
 close_if_private() {
-  if [ "$PUBLIC" = false ] && [ -n "$SERVING" ] && is_public; then
+  if [ "$PUBLIC" = false ] && $OPEN; then
     step "PUBLIC=false: take the right to call from everybody"
     run gcloud run services remove-iam-policy-binding "$NAME" --member=allUsers --role=roles/run.invoker "${WHERE[@]}" --format=none ||
       die "could not close $NAME. $(cure)"
+    OPEN=false
   fi
 }
 
 open_if_public() {
-  if [ "$PUBLIC" = true ] && { [ -z "$SERVING" ] || ! is_public; }; then
+  if [ "$PUBLIC" = true ] && ! $OPEN; then
     step "PUBLIC=true: everybody may call"
     run gcloud run services add-iam-policy-binding "$NAME" --member=allUsers --role=roles/run.invoker "${WHERE[@]}" --format=none ||
       die "$NAME serves, but could not be opened. $(cure)"
@@ -47,7 +51,7 @@ open_if_public() {
 # finish_revision: test the candidate, promote it and say where it is. Where this release serves already, test that.
 finish_revision() {
   learn URL gcloud run services describe "$NAME" "${WHERE[@]}" --format='value(status.url)'
-  if [ "$PUBLIC" = false ] || [ -z "$SERVING" ]; then learn_token "$URL"; fi # the audience is the service's own URL, never a tag's
+  if ! $OPEN; then learn_token "$URL"; fi # the audience is the service's own URL, never a tag's
   if serves; then
     say "$REVISION serves already: nothing to deploy."
     smoke "$URL" || die "$REVISION serves, but failed the smoke test at $URL. $(how_to_read_its_log)"
