@@ -8,11 +8,12 @@
 #   lib/image.sh      the container image: built once for a commit, deployed by digest
 #   lib/access.sh     who may call, an identity token for whom, and the smoke test
 #   lib/revision.sh   candidate and promote on Cloud Run, which Cloud Run functions share
+#   lib/machines.sh    network, address, certificate and tunnel, which GKE and Compute Engine share
 #   lib/remove.sh     teardown: list, ask, remove, and say what is left
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-for part in shell settings checks project image access revision remove; do
+for part in shell settings checks project image access revision machines remove; do
   # shellcheck source=/dev/null
   source "deploy/lib/$part.sh"
 done

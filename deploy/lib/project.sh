@@ -1,11 +1,13 @@
 # shellcheck shell=bash
 # What a target needs in its project, made where it is missing.
 
+is_enabled() { grep -qx "$1.googleapis.com" <<<"$ENABLED_APIS"; }
+
 # need_apis NAME...: enable those of the APIs that are not.
 need_apis() {
   local api missing=()
   for api in "$@"; do
-    grep -qx "$api.googleapis.com" <<<"$ENABLED_APIS" || missing+=("$api.googleapis.com")
+    is_enabled "$api" || missing+=("$api.googleapis.com")
   done
   if [ ${#missing[@]} -eq 0 ]; then return; fi
   step "APIs that are not enabled yet"

@@ -46,6 +46,8 @@ setting MEMORY 512Mi '[1-9][0-9]*(Mi|Gi)' "a number, then Mi or Gi, such as 512M
 setting CONCURRENCY 8 '[1-9][0-9]{0,2}' "1 to 999 requests at once in one instance"
 setting MIN_INSTANCES 0 '0|[1-9][0-9]{0,2}' "0 to 999 instances"
 setting MAX_INSTANCES 2 '[1-9][0-9]{0,2}' "1 to 999 instances"
+setting DOMAIN '-' '-|([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}' "a domain of yours, such as quintet.example.com, or -"
+setting GCE_MACHINE e2-small '[a-z][a-z0-9]*-[a-z0-9-]+' "a machine type, such as e2-small"
 setting GAE_ENVIRONMENT standard 'standard|flexible' "standard or flexible"
 setting GAE_CLASS F1 'F1|F2|F4|F4_1G' "F1, F2, F4 or F4_1G"
 

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Deploy to Compute Engine: instances that run the image, behind a load balancer; a new version replaces them one after the
+# other, and the version before comes back if it gets sick or fails the smoke test.
+#
+#   deploy/gce/deploy.sh [--env staging|production] [--yes] [--dry-run]
+source "$(dirname "$0")/../common.sh"
+source deploy/gce/steps.sh
+source deploy/gce/balancer.sh
+begin gce deploy "$@"
+name_machines
+
+need_apis compute artifactregistry cloudbuild iam iap
+close_if_private
+need_account "$NAME" "Runs $SERVICE on Compute Engine"
+need_role "$NAME" roles/artifactregistry.reader
+need_role "$NAME" roles/logging.logWriter
+need_image
+
+need_network
+need_rule "$NAME-probes" 35.191.0.0/16,130.211.0.0/22 # the balancer and its health checks, and nobody else
+if [ "$PUBLIC" = false ]; then need_rule "$NAME-inside" "$PROXIES,35.235.240.0/20"; fi # its proxies, and IAP's tunnel
+need_address
+need_certificate
+need_check "$NAME-alive" --global --project="$PROJECT" -- --check-interval=10s --timeout=5s --healthy-threshold=1 --unhealthy-threshold=6
+
+look_at_group
+need_template
+need_group
+need_balancer
+
+step "Wait until all instances run this release and are ready"
+wait_until version-target-reached && wait_until stable || go_back "$RELEASE did not get ready within ${ROLLOUT_LIMIT:-900} s."
+
+tunnel=()
+if [ "$PUBLIC" = false ]; then
+  learn INSTANCE "${GROUP[@]}" list-instances "$NAME" --region="$REGION" --project="$PROJECT" --limit=1 --format='value(instance.basename())'
+  learn ZONE "${GROUP[@]}" list-instances "$NAME" --region="$REGION" --project="$PROJECT" --limit=1 --format='value(instance.scope().segment(0))'
+  tunnel=(gcloud compute start-iap-tunnel "$INSTANCE" 8080 --local-host-port="localhost:$PORT" --zone="$ZONE" --project="$PROJECT")
+fi
+smoke_at "${tunnel[@]}" || go_back "$RELEASE failed the smoke test."
+show_balancer "${tunnel[@]}"
