@@ -13,6 +13,9 @@ part() {
 # need_backend: the backend service with the group behind it.
 need_backend() {
   local group
+  if [ "$PUBLIC" = false ]; then need_rule "$NAME-inside" "$PROXIES,35.235.240.0/20"; fi # its proxies, and IAP's tunnel
+  run gcloud compute instance-groups set-named-ports "$NAME" --named-ports=http:8080 --region="$REGION" --project="$PROJECT" ||
+    die "could not name the group's port. $(cure)"
   need_check "$NAME" "${SCOPE[@]}" -- --check-interval=5s --timeout=3s --healthy-threshold=1 --unhealthy-threshold=2
   part backend-services "$NAME" --load-balancing-scheme="$SCHEME" --protocol=HTTP --port-name=http --timeout=60s \
     --connection-draining-timeout=30s --health-checks="$NAME" "${CHECK_SCOPE[@]}"
@@ -23,7 +26,7 @@ need_backend() {
   fi
 }
 
-# need_rule_for SCHEME-OF-URL PORT PROXY-FLAG
+# need_forwarding SCHEME PORT PROXY-FLAG
 need_forwarding() {
   local inside=()
   if [ "$PUBLIC" = false ]; then inside=(--network="$NAME" --subnet="$NAME" "$3-region=$REGION" --address-region="$REGION"); fi

@@ -9,23 +9,20 @@ source deploy/gce/balancer.sh
 begin gce deploy "$@"
 name_machines
 
-need_apis compute artifactregistry cloudbuild iam iap
+need_apis compute artifactregistry cloudbuild iam
+if [ "$PUBLIC" = false ]; then need_apis iap; fi
 close_if_private
-need_account "$NAME" "Runs $SERVICE on Compute Engine"
-need_role "$NAME" roles/artifactregistry.reader
-need_role "$NAME" roles/logging.logWriter
-need_image
+look_at_group
 
-need_network
-need_rule "$NAME-probes" 35.191.0.0/16,130.211.0.0/22 # the balancer and its health checks, and nobody else
-if [ "$PUBLIC" = false ]; then need_rule "$NAME-inside" "$PROXIES,35.235.240.0/20"; fi # its proxies, and IAP's tunnel
+if [ "$PREVIOUS" != "$TEMPLATE" ]; then
+  if [ -z "$PREVIOUS" ]; then need_ground; fi
+  need_image
+  need_template
+  need_group
+fi
+need_autoscaling
 need_address
 need_certificate
-need_check "$NAME-alive" --global --project="$PROJECT" -- --check-interval=10s --timeout=5s --healthy-threshold=1 --unhealthy-threshold=6
-
-look_at_group
-need_template
-need_group
 need_balancer
 
 step "Wait until all instances run this release and are ready"

@@ -4,12 +4,23 @@
 GROUP=(gcloud compute instance-groups managed)
 PORT=8080
 
-# look_at_group: PREVIOUS, the template that runs, and SIZES, as "least most". Empty where there is no group.
+# look_at_group: TEMPLATE of this release; PREVIOUS, the template that runs; SIZES, as "least most". Empty where there is no group.
 look_at_group() {
   local found
+  TEMPLATE=$NAME-$RELEASE
   found=$(ask "${GROUP[@]}" describe "$NAME" --region="$REGION" --project="$PROJECT" \
     --format='value[separator=" "](versions[0].instanceTemplate.basename(),autoscaler.autoscalingPolicy.minNumReplicas,autoscaler.autoscalingPolicy.maxNumReplicas)') || exit 1
   read -r PREVIOUS SIZES <<<"$found"
+}
+
+# need_ground: what a group stands on. Where there is a group, all of it is there.
+need_ground() {
+  need_account "$NAME" "Runs $SERVICE on Compute Engine"
+  need_role "$NAME" roles/artifactregistry.reader
+  need_role "$NAME" roles/logging.logWriter
+  need_network
+  need_rule "$NAME-probes" 35.191.0.0/16,130.211.0.0/22 # the balancer and its health checks, and nobody else
+  need_check "$NAME-alive" --global --project="$PROJECT" -- --check-interval=10s --timeout=5s --healthy-threshold=1 --unhealthy-threshold=6
 }
 
 # need_rule NAME RANGES: a firewall rule that lets these ranges reach the app's port.
@@ -31,9 +42,8 @@ need_check() {
     die "could not create the health check. $(cure)"
 }
 
-# need_template: TEMPLATE, how an instance of this release is made. Templates are never changed.
+# need_template: how an instance of this release is made. Templates are never changed.
 need_template() {
-  TEMPLATE=$NAME-$RELEASE
   if exists gcloud compute instance-templates describe "$TEMPLATE" --project="$PROJECT" --format='value(name)'; then return; fi
   step "Template $TEMPLATE"
   learn WORK mktemp -d
@@ -61,18 +71,18 @@ need_group() {
     run "${GROUP[@]}" create "$NAME" --template="$TEMPLATE" --size="$LEAST" --base-instance-name="$NAME" \
       --health-check="$NAME-alive" --initial-delay=120 --region="$REGION" --project="$PROJECT" ||
       die "could not create the group. $(cure)"
-    run gcloud compute instance-groups set-named-ports "$NAME" --named-ports=http:8080 --region="$REGION" --project="$PROJECT" ||
-      die "could not name the group's port. $(cure)"
-  elif [ "$PREVIOUS" != "$TEMPLATE" ]; then
+  else
     step "Rolling update: a new instance is ready before an old one goes"
     roll "$TEMPLATE" || die "could not start the update. $(cure)"
   fi
-  if [ "$SIZES" != "$LEAST $MAX_INSTANCES" ]; then
-    step "Autoscaling from $LEAST to $MAX_INSTANCES instances, by CPU"
-    run "${GROUP[@]}" set-autoscaling "$NAME" --min-num-replicas="$LEAST" --max-num-replicas="$MAX_INSTANCES" \
-      --target-cpu-utilization=0.6 --cool-down-period=60 --region="$REGION" --project="$PROJECT" --format=none ||
-      die "could not set the autoscaling. $(cure)"
-  fi
+}
+
+need_autoscaling() {
+  if [ "$SIZES" = "$LEAST $MAX_INSTANCES" ]; then return; fi
+  step "Autoscaling from $LEAST to $MAX_INSTANCES instances, by CPU"
+  run "${GROUP[@]}" set-autoscaling "$NAME" --min-num-replicas="$LEAST" --max-num-replicas="$MAX_INSTANCES" \
+    --target-cpu-utilization=0.6 --cool-down-period=60 --region="$REGION" --project="$PROJECT" --format=none ||
+    die "could not set the autoscaling. $(cure)"
 }
 
 # wait_until STATE: stable or version-target-reached, with a limit.

@@ -11,20 +11,18 @@ name_machines
 
 need_apis container compute artifactregistry cloudbuild iam
 learn WORK mktemp -d
-need_account "$NAME" "Runs $SERVICE on GKE"
-RUNNER=$(account "$NAME") # without any role: the app needs nothing from Google Cloud
-need_account "$NAME-nodes" "The machines under $SERVICE on GKE"
-need_role "$NAME-nodes" roles/container.defaultNodeServiceAccount
-need_role "$NAME-nodes" roles/artifactregistry.reader
+own_kubeconfig
 need_image
-
-need_network
+RUNNER=$(account "$NAME")
+if has_cluster; then CLUSTER_EXISTS=true; else
+  CLUSTER_EXISTS=false
+  need_cluster
+fi
 need_address
 need_certificate
-need_cluster
-need_identity
 use_cluster
 drop_other_gateway
+look_at_deployment
 stage
 
 step "Rolling update: a new pod is ready before an old one goes"

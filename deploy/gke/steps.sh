@@ -12,23 +12,27 @@ check_cluster_tools() {
 
 has_cluster() { exists gcloud container clusters describe "$NAME" --region="$REGION" --project="$PROJECT" --format='value(name)'; }
 
-# need_cluster: an Autopilot cluster whose machines have no public addresses. Its API is reached by name and by IAM, from anywhere.
+# need_cluster: an Autopilot cluster whose machines have no public addresses, and what it stands on. Its API is reached by
+# name and by IAM, from anywhere. The pods' account has no role: the app needs nothing from Google Cloud.
 need_cluster() {
-  if has_cluster; then
-    CLUSTER_EXISTS=true
-  else
-    CLUSTER_EXISTS=false
-    step "Autopilot cluster $NAME: this takes ten minutes"
-    run gcloud container clusters create-auto "$NAME" --region="$REGION" --project="$PROJECT" --release-channel=regular \
-      --network="$NAME" --subnetwork="$NAME" --enable-private-nodes --enable-dns-access \
-      --service-account="$(account "$NAME-nodes")" || die "could not create the cluster. $(cure)"
-  fi
+  need_account "$NAME" "Runs $SERVICE on GKE"
+  need_account "$NAME-nodes" "The machines under $SERVICE on GKE"
+  need_role "$NAME-nodes" roles/container.defaultNodeServiceAccount
+  need_role "$NAME-nodes" roles/artifactregistry.reader
+  need_network
+  step "Autopilot cluster $NAME: this takes ten minutes"
+  run gcloud container clusters create-auto "$NAME" --region="$REGION" --project="$PROJECT" --release-channel=regular \
+    --network="$NAME" --subnetwork="$NAME" --enable-private-nodes --enable-dns-access \
+    --service-account="$(account "$NAME-nodes")" || die "could not create the cluster. $(cure)"
 }
 
-# use_cluster: kubectl speaks to this cluster, by a configuration of its own: yours stays as it is.
-use_cluster() {
+# own_kubeconfig: kubectl's configuration for this run alone; yours stays as it is.
+own_kubeconfig() {
   export KUBECONFIG=$WORK/kubeconfig
   if $DRY_RUN; then echo "export KUBECONFIG=\"$KUBECONFIG\""; fi
+}
+
+use_cluster() {
   run gcloud container clusters get-credentials "$NAME" --region="$REGION" --project="$PROJECT" --dns-endpoint ||
     die "could not get the cluster's credentials. $(cure)"
 }
@@ -41,6 +45,16 @@ need_identity() {
   if grep -qxF "$member" <<<"$members"; then return; fi
   run gcloud iam service-accounts add-iam-policy-binding "$RUNNER" --member="$member" --role=roles/iam.workloadIdentityUser \
     --project="$PROJECT" --format=none || die "could not bind the pods' account. $(cure)"
+}
+
+# look_at_deployment: PREVIOUS, the release that runs. Empty before the first.
+look_at_deployment() {
+  PREVIOUS=
+  if $CLUSTER_EXISTS && ! $DRY_RUN; then
+    PREVIOUS=$(ask "${KUBECTL[@]}" get deployment quintet --ignore-not-found \
+      --output=jsonpath='{.spec.template.metadata.labels.release}') || exit 1
+  fi
+  if [ -z "$PREVIOUS" ]; then need_identity; fi
 }
 
 # stage: the manifests of this release, in WORK.
@@ -73,13 +87,9 @@ drop_other_gateway() {
 # apply: on the server's side, so that fields which are no longer asked for go. `rollout undo` makes fields its own: they
 # are taken back by force.
 apply() {
-  if ! $DRY_RUN && $CLUSTER_EXISTS; then
-    PREVIOUS=$(ask "${KUBECTL[@]}" get deployment quintet --ignore-not-found \
-      --output=jsonpath='{.spec.template.metadata.labels.release}') || exit 1
-  fi
   run kubectl apply --server-side --force-conflicts --field-manager=quintet --kustomize="$WORK" ||
     die "the cluster refused the manifests; what ran before goes on. $(cure)"
-  if $ACTIVE || $DRY_RUN || ! $CLUSTER_EXISTS; then return; fi
+  if $ACTIVE || [ -z "$PREVIOUS" ]; then return; fi
   run "${KUBECTL[@]}" delete httproute redirect --ignore-not-found || die "could not remove the redirect. $(cure)"
 }
 
@@ -87,7 +97,7 @@ apply() {
 undo() {
   say "$* Why: kubectl -n quintet describe pods -l release=$RELEASE; kubectl -n quintet logs -l release=$RELEASE --tail=50"
   say "with: gcloud container clusters get-credentials $NAME --region=$REGION --project=$PROJECT --dns-endpoint"
-  if [ -z "${PREVIOUS:-}" ]; then die "it was the first: nothing else serves. Mend it and deploy again, or: deploy/gke/teardown.sh --env $ENVIRONMENT"; fi
+  if [ -z "$PREVIOUS" ]; then die "it was the first: nothing else serves. Mend it and deploy again, or: deploy/gke/teardown.sh --env $ENVIRONMENT"; fi
   if [ "$PREVIOUS" = "$RELEASE" ]; then die "$RELEASE was what ran before, too: there is nothing to go back to."; fi
   step "Back to $PREVIOUS"
   run "${KUBECTL[@]}" rollout undo deployment/quintet || die "could not undo the rollout. $(cure)"

@@ -12,6 +12,7 @@ if is_enabled container && has_cluster; then
   to_remove "namespace quintet with the Gateway's load balancer" kubectl delete namespace quintet --ignore-not-found --timeout=10m
   to_remove "cluster $NAME" gcloud container clusters delete "$NAME" --region="$REGION" --project="$PROJECT" --quiet
   learn WORK mktemp -d
+  own_kubeconfig
   use_cluster
 fi
 if is_enabled compute; then to_remove_network; fi

@@ -17,32 +17,35 @@ name_machines() {
   SCOPE+=(--project="$PROJECT")
 }
 
-# The network has no firewall rule but ours. Private Google Access takes instances without a public address to Artifact
-# Registry and Cloud Logging. The subnet is made last: where it is, the network is.
+# need_subnet SUBNET RANGE FLAGS...: in the target's own network, which has no firewall rule but ours.
+need_subnet() {
+  local subnet=$1 range=$2
+  shift 2
+  if exists gcloud compute networks subnets describe "$subnet" --region="$REGION" --project="$PROJECT" --format='value(name)'; then return; fi
+  run gcloud compute networks subnets create "$subnet" --network="$NAME" --range="$range" "$@" --region="$REGION" --project="$PROJECT" ||
+    die "could not create the subnet $subnet. $(cure)"
+}
+
+# Private Google Access takes instances without a public address to Artifact Registry and Cloud Logging, and nowhere else.
 need_network() {
-  if ! exists gcloud compute networks subnets describe "$NAME" --region="$REGION" --project="$PROJECT" --format='value(name)'; then
-    step "Network $NAME"
-    if ! exists gcloud compute networks describe "$NAME" --project="$PROJECT" --format='value(name)'; then
-      run gcloud compute networks create "$NAME" --subnet-mode=custom --project="$PROJECT" || die "could not create the network. $(cure)"
-    fi
-    run gcloud compute networks subnets create "$NAME" --network="$NAME" --range="$INSTANCES" --enable-private-ip-google-access \
-      --region="$REGION" --project="$PROJECT" || die "could not create the subnet. $(cure)"
+  step "Network $NAME"
+  if ! exists gcloud compute networks describe "$NAME" --project="$PROJECT" --format='value(name)'; then
+    run gcloud compute networks create "$NAME" --subnet-mode=custom --project="$PROJECT" || die "could not create the network. $(cure)"
   fi
-  if [ "$PUBLIC" = true ] ||
-    exists gcloud compute networks subnets describe "$NAME-proxies" --region="$REGION" --project="$PROJECT" --format='value(name)'; then return; fi
-  run gcloud compute networks subnets create "$NAME-proxies" --network="$NAME" --range="$PROXIES" \
-    --purpose=REGIONAL_MANAGED_PROXY --role=ACTIVE --region="$REGION" --project="$PROJECT" ||
-    die "could not create the internal balancer's subnet. $(cure)"
+  need_subnet "$NAME" "$INSTANCES" --enable-private-ip-google-access
 }
 
 # need_address: ADDRESS of the balancer, which stays the same.
 need_address() {
   local inside=()
-  if [ "$PUBLIC" = false ]; then inside=(--subnet="$NAME"); fi
-  if ! exists gcloud compute addresses describe "$NAME" "${SCOPE[@]}" --format='value(name)'; then
-    step "Address of the load balancer"
-    run gcloud compute addresses create "$NAME" "${inside[@]}" "${SCOPE[@]}" || die "could not reserve an address. $(cure)"
+  ADDRESS=$(ask gcloud compute addresses describe "$NAME" "${SCOPE[@]}" --format='value(address)') || exit 1
+  if [ -n "$ADDRESS" ]; then return; fi
+  step "Address of the load balancer"
+  if [ "$PUBLIC" = false ]; then
+    need_subnet "$NAME-proxies" "$PROXIES" --purpose=REGIONAL_MANAGED_PROXY --role=ACTIVE
+    inside=(--subnet="$NAME")
   fi
+  run gcloud compute addresses create "$NAME" "${inside[@]}" "${SCOPE[@]}" || die "could not reserve an address. $(cure)"
   learn ADDRESS gcloud compute addresses describe "$NAME" "${SCOPE[@]}" --format='value(address)'
 }
 

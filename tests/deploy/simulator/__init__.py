@@ -7,6 +7,8 @@ fails when it is told to. One file is one of Google's services; to add one, writ
     service.py      what a service is: routes, requests, refusals
     proxy.py        the HTTPS proxy and its certificate
     frontend.py     the URLs that the cloud hands out, with Google's own access control in front of ...
+    balancer.py     the addresses of load balancers, and the way of a request through what was set up behind them
+    tunnels.py      the ways to what has no public address: IAP's tunnel, kubectl port-forward
     workloads.py    ... the programs that were really deployed, started from what was really uploaded
 """
 

@@ -7,10 +7,14 @@ from pathlib import Path
 
 from .appengine import AppEngine
 from .artifactregistry import ArtifactRegistry
+from .balancer import Balancer
 from .cloudbuild import CloudBuild
+from .compute import Compute
+from .container import Container
 from .frontend import Frontend
 from .iam import Credentials, Iam, OAuth
 from .iap import Iap
+from .kubernetes import Kubernetes
 from .proxy import Proxy
 from .resourcemanager import ResourceManager
 from .run import Run, RunBuilds
@@ -32,6 +36,10 @@ SERVICES = [
     RunBuilds,
     AppEngine,
     Iap,
+    Compute,
+    Container,
+    Kubernetes,
+    Balancer,
 ]
 
 

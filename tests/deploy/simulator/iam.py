@@ -27,6 +27,7 @@ class Iam(Service):
     def __init__(self, cloud: "Cloud") -> None:
         super().__init__(cloud)
         self.accounts: dict[str, dict] = {}
+        self.policies: dict[str, dict] = {}  # who may act as an account
 
     @route("GET", "/v1/projects/{project}/serviceAccounts/{email}")
     def get(self, call: Call, project: str, email: str) -> dict:
@@ -53,6 +54,17 @@ class Iam(Service):
         self.get(call, project, email)
         del self.accounts[email]
         return {}
+
+
+    @route("POST", "/v1/projects/{project}/serviceAccounts/{email}:getIamPolicy")
+    def get_policy(self, call: Call, project: str, email: str) -> dict:
+        self.get(call, project, email)
+        return self.policies.get(email, {"version": 1, "etag": "BwX="})
+
+    @route("POST", "/v1/projects/{project}/serviceAccounts/{email}:setIamPolicy")
+    def set_policy(self, call: Call, project: str, email: str) -> dict:
+        self.policies[email] = call.body["policy"]
+        return self.policies[email]
 
 
 class Credentials(Service):

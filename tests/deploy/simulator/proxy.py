@@ -10,9 +10,10 @@ import traceback
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+from . import tunnels
 from .service import Answer, Call, Refusal
 
-NAMES = "DNS:*.googleapis.com,DNS:*.google.com,DNS:*.pkg.dev,DNS:localhost,IP:127.0.0.1"
+NAMES = "DNS:*.googleapis.com,DNS:*.google.com,DNS:*.pkg.dev,DNS:*.example.com,DNS:*.europe-west1.gke.goog,DNS:tunnel.cloudproxy.app,DNS:localhost,IP:127.0.0.1"
 
 
 def make_certificates(folder: Path) -> Path:
@@ -55,6 +56,9 @@ class Handler(BaseHTTPRequestHandler):
         content = self.rfile.read(length) if length else self.chunks()
         host = self.host or self.headers.get("Host", "").partition(":")[0]
         call = Call(self.command, host, self.path, {k.lower(): v for k, v in self.headers.items()}, content)
+        if "upgrade" in call.headers and tunnels.serve(self.server.cloud, call, self.rfile, self.wfile):
+            self.close_connection = True
+            return
         try:
             answer = self.server.cloud.answer(call)
         except Refusal as refusal:
