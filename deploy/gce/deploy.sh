@@ -30,6 +30,7 @@ wait_until version-target-reached && wait_until stable || go_back "$RELEASE did 
 
 tunnel=()
 if [ "$PUBLIC" = false ]; then
+  learn_port
   learn INSTANCE "${GROUP[@]}" list-instances "$NAME" --region="$REGION" --project="$PROJECT" --limit=1 --format='value(instance.basename())'
   learn ZONE "${GROUP[@]}" list-instances "$NAME" --region="$REGION" --project="$PROJECT" --limit=1 --format='value(instance.scope().segment(0))'
   tunnel=(gcloud compute start-iap-tunnel "$INSTANCE" 8080 --local-host-port="localhost:$PORT" --zone="$ZONE" --project="$PROJECT")

@@ -2,7 +2,6 @@
 # The parts of a deployment to Compute Engine.
 
 GROUP=(gcloud compute instance-groups managed)
-PORT=8080
 
 # look_at_group: TEMPLATE of this release; PREVIOUS, the template that runs; SIZES, as "least most". Empty where there is no group.
 look_at_group() {

@@ -14,7 +14,8 @@ learn WORK mktemp -d
 own_kubeconfig
 need_image
 RUNNER=$(account "$NAME")
-if has_cluster; then CLUSTER_EXISTS=true; else
+CLUSTER_EXISTS=true
+if ! has_cluster; then
   CLUSTER_EXISTS=false
   need_cluster
 fi
@@ -32,6 +33,9 @@ run "${KUBECTL[@]}" wait gateway/quintet --for=condition=Programmed --timeout="$
   die "the pods are ready, but the load balancer is not: kubectl -n quintet describe gateway quintet"
 
 tunnel=()
-if [ "$PUBLIC" = false ]; then tunnel=("${KUBECTL[@]}" port-forward service/quintet "$PORT:80"); fi
+if [ "$PUBLIC" = false ]; then
+  learn_port
+  tunnel=("${KUBECTL[@]}" port-forward service/quintet "$PORT:80")
+fi
 smoke_at "${tunnel[@]}" || undo "$RELEASE failed the smoke test."
 show_balancer "${tunnel[@]}"

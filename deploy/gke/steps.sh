@@ -1,7 +1,6 @@
 # shellcheck shell=bash
 # The parts of a deployment to GKE.
 
-PORT=8080
 KUBECTL=(kubectl --namespace=quintet)
 
 check_cluster_tools() {

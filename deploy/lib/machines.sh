@@ -63,6 +63,11 @@ need_certificate() {
     die "could not create the certificate. $(cure)"
 }
 
+# learn_port: PORT, a free one on this machine, for a tunnel.
+learn_port() {
+  learn PORT python3 -c 'import socket; s = socket.create_server(("localhost", 0)); print(s.getsockname()[1])'
+}
+
 # smoke_at COMMAND...: the smoke test at URL: through the balancer, or through the tunnel that COMMAND opens on PORT.
 smoke_at() {
   local outcome=0
@@ -73,7 +78,7 @@ smoke_at() {
     smoke "$URL"
     return
   fi
-  step "A tunnel, for the address $ADDRESS is inside the network"
+  step "A tunnel to it, for the address $ADDRESS is inside the network"
   if $DRY_RUN; then echo "$(quote "$@") &"; else
     say "+ $(quote "$@") &"
     "$@" >/dev/null &

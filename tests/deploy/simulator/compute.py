@@ -18,7 +18,6 @@ class Compute(Service):
     def __init__(self, cloud: "Cloud") -> None:  # noqa: F821
         super().__init__(cloud)
         self.never_ready = False  # new templates' instances stay unhealthy
-        self.certificate_status = "PROVISIONING"
         self.things: dict[str, dict] = {}  # by "global/networks/NAME" or "regions/R/subnetworks/NAME"
 
     # -- what tests look at
@@ -26,6 +25,15 @@ class Compute(Service):
     def named(self, collection: str) -> dict[str, dict]:
         """Everything of a collection, by name."""
         return {key.rpartition("/")[2]: thing for key, thing in self.things.items() if f"/{collection}/" in key}
+
+    def take_away(self, *collections: str) -> None:
+        """As if a deployment had stopped before it made them."""
+        self.things = {key: thing for key, thing in self.things.items() if key.split("/")[-2] not in collections}
+
+    def issue_certificates(self) -> None:
+        """The domains point to the addresses, so Google gives the certificates."""
+        for certificate in self.named("sslCertificates").values():
+            certificate["managed"]["status"] = "ACTIVE"
 
     # -- the API
 
@@ -146,7 +154,7 @@ class Compute(Service):
         """What Google does by itself after a change: instances follow their template, certificates are issued."""
         thing = self.things[key]
         if "/sslCertificates/" in key:
-            thing["managed"]["status"] = self.certificate_status
+            thing["managed"]["status"] = "PROVISIONING"
         if "/autoscalers/" in key:
             thing["status"] = "ACTIVE"
         if "/instanceGroupManagers/" in key:
