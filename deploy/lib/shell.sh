@@ -71,7 +71,7 @@ learn() {
 ask() {
   if "$@" 2>"$ERRORS"; then return; fi
   if grep -qE 'NOT_FOUND|[Nn]ot found|Cannot find|does not contain an App Engine application' "$ERRORS"; then return; fi
-  if $DRY_RUN && grep -q 'SERVICE_DISABLED' "$ERRORS"; then return; fi # the dry run enabled no API
+  if $DRY_RUN && grep -qE 'SERVICE_DISABLED|has not been used in project' "$ERRORS"; then return; fi # the dry run enabled no API
   cat "$ERRORS" >&2
   die "$(quote "$@") failed. $(cure)"
 }
@@ -112,7 +112,7 @@ confirm() {
 # render FILE: the file without its comment lines, and with each ${NAME} replaced by the variable's value.
 render() {
   local text name
-  text=$(sed '/^ *#/d' "$1")
+  text=$(sed -E '/^ *#( |$)/d' "$1") # and keep #cloud-config
   while [[ $text =~ \$\{([A-Z_]+)\} ]]; do
     name=${BASH_REMATCH[1]}
     text=${text//"\${$name}"/"${!name}"}

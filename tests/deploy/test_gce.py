@@ -115,7 +115,7 @@ def test_wrong_answer_goes_back(deployed: Deployments, cloud: Cloud, workplace: 
     deployed("gce", PUBLIC="true")
     before = serving(cloud)
     workplace.new_commit()
-    cloud.frontend.tamper = lambda path, body: body.replace(b'"label":"', b'"label":"not ') if path == "/predict" else body
+    cloud.frontend.tamper = lambda path, body: body.replace(b'"label"', b'"lable"', 1) if path == "/predict" else body
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
     assert "failed the smoke test" in outcome.err

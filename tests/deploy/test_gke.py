@@ -36,7 +36,7 @@ def test_the_cluster_is_an_autopilot_one_with_private_nodes_and_an_account_of_it
     deployed("gke", PUBLIC="true")
     cluster = cloud.container.clusters["quintet-gke"]
     assert cluster["autopilot"] == {"enabled": True}
-    assert "'enablePrivateNodes': True" in str(cluster)
+    assert cluster["networkConfig"]["defaultEnablePrivateNodes"] is True
     email = f"quintet-gke-nodes@{PROJECT}.iam.gserviceaccount.com"
     assert email in str(cluster)
     roles = {b["role"] for b in cloud.resourcemanager.policy["bindings"] if f"serviceAccount:{email}" in b["members"]}
@@ -103,7 +103,7 @@ def test_wrong_answer_is_undone_and_the_next_try_works(deployed: Deployments, cl
     deployed("gke", PUBLIC="true")
     before = serving(cloud)
     workplace.new_commit()
-    cloud.frontend.tamper = lambda path, body: body.replace(b'"label":"', b'"label":"not ') if path == "/predict" else body
+    cloud.frontend.tamper = lambda path, body: body.replace(b'"label"', b'"lable"', 1) if path == "/predict" else body
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
     assert "failed the smoke test" in outcome.err

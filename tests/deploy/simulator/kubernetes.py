@@ -18,6 +18,13 @@ VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
 REVISION = "deployment.kubernetes.io/revision"
 
 
+def without_nulls(value: object) -> object:
+    """What is null is not there: kubectl writes `creationTimestamp: null`, and the server drops it."""
+    if isinstance(value, dict):
+        return {name: without_nulls(part) for name, part in value.items() if part is not None}
+    return [without_nulls(part) for part in value] if isinstance(value, list) else value
+
+
 class Kubernetes(Service):
     host = r".+\.gke\.goog"
 
@@ -96,7 +103,7 @@ class Kubernetes(Service):
                 where, last = changed, step["path"].strip("/").split("/")
                 for part in last[:-1]:
                     where = where.setdefault(part.replace("~1", "/"), {})
-                where[last[-1].replace("~1", "/")] = step.get("value")
+                where[last[-1].replace("~1", "/")] = without_nulls(step.get("value"))
             return Answer(self.apply(key, changed))
         return Answer(thing)
 

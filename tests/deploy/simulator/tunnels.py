@@ -10,6 +10,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import BinaryIO
 
 from .service import Call
@@ -38,12 +39,10 @@ def connect(port: int, received: Callable[[bytes], None]) -> socket.socket:
     backend = socket.create_connection(("127.0.0.1", port))
 
     def listen() -> None:
-        try:
+        with backend, suppress(OSError, ValueError):  # the other side may have gone
             while data := backend.recv(16000):
                 received(data)
             received(b"")
-        except OSError:
-            pass  # the other side has gone
 
     threading.Thread(target=listen, daemon=True).start()
     return backend
@@ -72,7 +71,13 @@ def relay(call: Call, reader: BinaryIO, writer: BinaryIO, port: int) -> None:
         message = bytes(byte ^ mask[i % 4] for i, byte in enumerate(reader.read(length)))
         if message[:2] == b"\x00\x04":
             backend.sendall(message[6:])
-    backend.close()
+    hang_up(backend)
+
+
+def hang_up(backend: socket.socket) -> None:
+    """The listening thread then closes it."""
+    with suppress(OSError):
+        backend.shutdown(socket.SHUT_RDWR)
 
 
 def forward(reader: BinaryIO, writer: BinaryIO, port: int) -> None:
@@ -110,6 +115,8 @@ def forward(reader: BinaryIO, writer: BinaryIO, port: int) -> None:
         elif first & 0xFFFF == 6:  # ping
             send(start, body)
         elif first & 0xFFFF == 3 and (stream := int.from_bytes(body[:4], "big")) in backends:  # reset
-            backends.pop(stream).close()
+            hang_up(backends.pop(stream))
         elif first & 0xFFFF == 7:  # good-bye
             break
+    for backend in backends.values():
+        hang_up(backend)
