@@ -26,7 +26,7 @@ need_certificate
 need_balancer
 
 step "Wait until all instances run this release and are ready"
-wait_until version-target-reached && wait_until stable || go_back "$RELEASE did not get ready within ${ROLLOUT_LIMIT:-900} s."
+{ wait_until version-target-reached && wait_until stable; } || go_back "$RELEASE did not get ready within ${ROLLOUT_LIMIT:-900} s."
 
 tunnel=()
 if [ "$PUBLIC" = false ]; then

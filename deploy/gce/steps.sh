@@ -95,6 +95,6 @@ go_back() {
   if [ -z "$PREVIOUS" ]; then die "it was the first: nothing else serves. Mend it and deploy again, or: deploy/gce/teardown.sh --env $ENVIRONMENT"; fi
   if [ "$PREVIOUS" = "$TEMPLATE" ]; then die "$TEMPLATE was what ran before, too: there is nothing to go back to."; fi
   step "Back to $PREVIOUS"
-  roll "$PREVIOUS" && wait_until version-target-reached || die "could not go back to $PREVIOUS. $(cure)"
+  { roll "$PREVIOUS" && wait_until version-target-reached; } || die "could not go back to $PREVIOUS. $(cure)"
   die "$PREVIOUS serves again; it never stopped."
 }

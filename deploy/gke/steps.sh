@@ -38,7 +38,7 @@ use_cluster() {
 
 # need_identity: Workload Identity: the pods' Kubernetes account may stand for RUNNER.
 need_identity() {
-  local member=serviceAccount:$PROJECT.svc.id.goog[quintet/quintet] members
+  local member="serviceAccount:$PROJECT.svc.id.goog[quintet/quintet]" members
   members=$(ask gcloud iam service-accounts get-iam-policy "$RUNNER" --project="$PROJECT" --flatten='bindings[].members' \
     --filter='bindings.role=roles/iam.workloadIdentityUser' --format='value(bindings.members)') || exit 1
   if grep -qxF "$member" <<<"$members"; then return; fi

@@ -19,15 +19,19 @@ from tests.image.container import build, engine, inspect, until
 from .simulator.workloads import free_port
 from .test_pods import get
 
+pytestmark = pytest.mark.xdist_group("containers")
+
 ROOT = Path(__file__).parents[2]
 SYSTEM = "localhost/quintet-instance"
 PACKAGES = "systemd-sysv,dbus,cloud-init,iptables"
-CREDENTIALS = "#!/bin/sh\necho \"$HOME $*\" >>/run/credentials.log\n"
+CREDENTIALS = '#!/bin/sh\necho "$HOME $*" >>/run/credentials.log\n'
 
 
 def render(image: str) -> str:
     """cloud-init.yaml as deploy.sh fills it in."""
-    script = 'source deploy/lib/shell.sh; REGISTRY=europe-west1-docker.pkg.dev IMAGE=$1; render deploy/gce/cloud-init.yaml'
+    script = (
+        "source deploy/lib/shell.sh; REGISTRY=europe-west1-docker.pkg.dev IMAGE=$1; render deploy/gce/cloud-init.yaml"
+    )
     done = subprocess.run(["bash", "-c", script, "bash", image], cwd=ROOT, capture_output=True, text=True, check=True)
     return done.stdout
 

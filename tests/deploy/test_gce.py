@@ -3,9 +3,13 @@
 import json
 import re
 
+import pytest
+
 from .conftest import PROJECT, Deployments, Workplace
 from .simulator import Cloud
 from .simulator.service import permission_denied
+
+pytestmark = pytest.mark.xdist_group("gce")
 
 DEPLOY = "deploy/gce/deploy.sh"
 TEARDOWN = "deploy/gce/teardown.sh"
@@ -52,7 +56,9 @@ def test_instances_have_no_public_address_and_run_the_image_by_digest(deployed: 
     assert "${" not in text
 
 
-def test_instances_run_as_an_account_that_may_only_read_images_and_write_logs(deployed: Deployments, cloud: Cloud) -> None:
+def test_instances_run_as_an_account_that_may_only_read_images_and_write_logs(
+    deployed: Deployments, cloud: Cloud
+) -> None:
     deployed("gce", PUBLIC="true")
     email = f"quintet-gce@{PROJECT}.iam.gserviceaccount.com"
     assert [account["email"] for account in template(cloud)["serviceAccounts"]] == [email]
@@ -122,9 +128,13 @@ def test_wrong_answer_goes_back(deployed: Deployments, cloud: Cloud, workplace: 
     assert serving(cloud) == before
 
 
-def test_first_version_that_never_gets_ready_has_nothing_to_go_back_to(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_first_version_that_never_gets_ready_has_nothing_to_go_back_to(
+    deployed: Deployments, cloud: Cloud, workplace: Workplace
+) -> None:
     deployed("gce", PUBLIC="true")
-    cloud.compute.take_away("instanceGroupManagers", "instanceGroups", "autoscalers", "forwardingRules", "targetHttpProxies")
+    cloud.compute.take_away(
+        "instanceGroupManagers", "instanceGroups", "autoscalers", "forwardingRules", "targetHttpProxies"
+    )
     cloud.compute.take_away("urlMaps", "backendServices")
     cloud.compute.never_ready = True
     outcome = workplace.run(DEPLOY, ROLLOUT_LIMIT="3")
@@ -150,7 +160,9 @@ def test_closing_takes_the_public_address_away_first_and_tests_through_a_tunnel(
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 0, outcome
     changes = [change for change in cloud.changes(GOOGLE) if "services:" not in change]
-    assert changes[0].endswith("DELETE compute.googleapis.com/compute/v1/projects/quintet-staging/global/forwardingRules/quintet-gce-http")
+    assert changes[0].endswith(
+        "DELETE compute.googleapis.com/compute/v1/projects/quintet-staging/global/forwardingRules/quintet-gce-http"
+    )
     (rule,) = cloud.compute.named("forwardingRules").values()
     assert rule["loadBalancingScheme"] == "INTERNAL_MANAGED"
     ranges = cloud.compute.named("firewalls")["quintet-gce-inside"]["sourceRanges"]
@@ -174,7 +186,9 @@ def test_domain_speaks_http_until_its_certificate_is_there_and_then_redirects(
     assert outcome.code == 0, outcome
     assert "serves at https://quintet.example.com" in outcome.err
     assert "quintet.example.com POST /predict 200" in cloud.frontend.requests
-    answer = workplace.run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", "http://quintet.example.com/")
+    answer = workplace.run(
+        "curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", "http://quintet.example.com/"
+    )
     assert answer.out == "301 https://quintet.example.com/"
     cloud.forget()
     assert workplace.run(DEPLOY).code == 0
@@ -199,7 +213,9 @@ def test_production_runs_two_instances_at_least(cloud: Cloud, workplace: Workpla
     assert cloud.changes() == []
 
 
-def test_missing_permission_is_not_taken_for_a_missing_group(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_missing_permission_is_not_taken_for_a_missing_group(
+    deployed: Deployments, cloud: Cloud, workplace: Workplace
+) -> None:
     deployed("gce", PUBLIC="true")
     cloud.fail("GET .*/instanceGroupManagers", permission_denied("compute.instanceGroupManagers.get", "quintet-gce"))
     outcome = workplace.run(DEPLOY)
@@ -218,7 +234,9 @@ def test_dry_run_changes_nothing_and_what_it_prints_can_be_pasted(cloud: Cloud, 
     assert "checks passed" in pasted.out
 
 
-def test_teardown_lists_asks_and_removes_from_the_front(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_teardown_lists_asks_and_removes_from_the_front(
+    deployed: Deployments, cloud: Cloud, workplace: Workplace
+) -> None:
     deployed("gce", PUBLIC="true")
     refused = workplace.run(TEARDOWN, answer="n\n")
     assert refused.code == 1
@@ -236,7 +254,9 @@ def test_teardown_lists_asks_and_removes_from_the_front(deployed: Deployments, c
 
 def test_teardown_of_a_half_made_deployment(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
     deployed("gce", PUBLIC="true")
-    cloud.compute.take_away("forwardingRules", "targetHttpProxies", "urlMaps", "backendServices", "instanceGroupManagers", "instanceGroups")
+    cloud.compute.take_away(
+        "forwardingRules", "targetHttpProxies", "urlMaps", "backendServices", "instanceGroupManagers", "instanceGroups"
+    )
     outcome = workplace.run(TEARDOWN, "--yes")
     assert outcome.code == 0, outcome
     assert cloud.compute.named("instanceTemplates") == cloud.compute.named("networks") == {}

@@ -10,6 +10,8 @@ from .conftest import PROJECT, Deployments, Workplace
 from .simulator import Cloud
 from .simulator.service import permission_denied
 
+pytestmark = pytest.mark.xdist_group("gke")
+
 DEPLOY = "deploy/gke/deploy.sh"
 TEARDOWN = "deploy/gke/teardown.sh"
 
@@ -22,7 +24,9 @@ def serving(cloud: Cloud) -> str:
 def test_first_deployment_is_tested_through_the_gateway(deployed: Deployments) -> None:
     outcome = deployed("gke", PUBLIC="true")
     assert "checks passed" in outcome.out
-    assert any(request.startswith("203.0.113.") and request.endswith("POST /predict 200") for request in deployed.requests)
+    assert any(
+        request.startswith("203.0.113.") and request.endswith("POST /predict 200") for request in deployed.requests
+    )
     assert "Without DOMAIN it speaks HTTP" in outcome.err
 
 
@@ -32,7 +36,9 @@ def test_the_printed_curl_classifies_a_photo(deployed: Deployments, workplace: W
     assert json.loads(answer.out)["predictions"][0]["label"], answer
 
 
-def test_the_cluster_is_an_autopilot_one_with_private_nodes_and_an_account_of_its_own(deployed: Deployments, cloud: Cloud) -> None:
+def test_the_cluster_is_an_autopilot_one_with_private_nodes_and_an_account_of_its_own(
+    deployed: Deployments, cloud: Cloud
+) -> None:
     deployed("gke", PUBLIC="true")
     cluster = cloud.container.clusters["quintet-gke"]
     assert cluster["autopilot"] == {"enabled": True}
@@ -49,7 +55,10 @@ def test_pods_stand_for_an_account_without_any_role(deployed: Deployments, cloud
     annotations = cloud.kubernetes.objects["serviceaccounts/quintet"]["metadata"]["annotations"]
     assert annotations == {"iam.gke.io/gcp-service-account": email}
     (binding,) = cloud.iam.policies[email]["bindings"]
-    assert binding == {"role": "roles/iam.workloadIdentityUser", "members": [f"serviceAccount:{PROJECT}.svc.id.goog[quintet/quintet]"]}
+    assert binding == {
+        "role": "roles/iam.workloadIdentityUser",
+        "members": [f"serviceAccount:{PROJECT}.svc.id.goog[quintet/quintet]"],
+    }
     assert email not in str(cloud.resourcemanager.policy)
 
 
@@ -96,10 +105,14 @@ def test_version_that_never_gets_ready_is_undone(deployed: Deployments, cloud: C
     assert f"{before} serves again; it never stopped." in outcome.err
     assert "kubectl -n quintet logs" in outcome.err
     assert serving(cloud) == before
-    assert cloud.kubernetes.objects["deployments/quintet"]["spec"]["template"]["metadata"]["labels"]["release"] == before
+    assert (
+        cloud.kubernetes.objects["deployments/quintet"]["spec"]["template"]["metadata"]["labels"]["release"] == before
+    )
 
 
-def test_wrong_answer_is_undone_and_the_next_try_works(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_wrong_answer_is_undone_and_the_next_try_works(
+    deployed: Deployments, cloud: Cloud, workplace: Workplace
+) -> None:
     deployed("gke", PUBLIC="true")
     before = serving(cloud)
     workplace.new_commit()
@@ -114,7 +127,9 @@ def test_wrong_answer_is_undone_and_the_next_try_works(deployed: Deployments, cl
     assert serving(cloud) != before
 
 
-def test_first_version_that_never_gets_ready_has_nothing_to_go_back_to(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_first_version_that_never_gets_ready_has_nothing_to_go_back_to(
+    deployed: Deployments, cloud: Cloud, workplace: Workplace
+) -> None:
     deployed("gke", PUBLIC="true")
     cloud.kubernetes.objects.clear()  # as after a deployment that stopped when the cluster was made
     cloud.kubernetes.never_ready = True
@@ -130,7 +145,8 @@ def test_closing_takes_the_public_gateway_away_first_and_tests_through_a_tunnel(
     workplace.settings(PUBLIC="false")
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 0, outcome
-    assert cloud.changes("gke.goog")[0].startswith("DELETE") and cloud.changes("gke.goog")[0].endswith("/gateways/quintet")
+    assert cloud.changes("gke.goog")[0].startswith("DELETE")
+    assert cloud.changes("gke.goog")[0].endswith("/gateways/quintet")
     assert cloud.kubernetes.objects["gateways/quintet"]["spec"]["gatewayClassName"] == "gke-l7-rilb"
     assert any(request.startswith("port-forward to quintet-") for request in cloud.frontend.requests)
     assert "checks passed" in outcome.out
@@ -152,12 +168,16 @@ def test_domain_speaks_http_until_its_certificate_is_there_and_then_redirects(
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 0, outcome
     assert "quintet.example.com POST /predict 200" in cloud.frontend.requests
-    answer = workplace.run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", "http://quintet.example.com/")
+    answer = workplace.run(
+        "curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", "http://quintet.example.com/"
+    )
     assert answer.out == "301 https://quintet.example.com/"
 
 
 @pytest.mark.parametrize("tool", ["kubectl", "gke-gcloud-auth-plugin"])
-def test_missing_tool_is_said_before_anything_happens(tool: str, cloud: Cloud, workplace: Workplace, tmp_path: Path) -> None:
+def test_missing_tool_is_said_before_anything_happens(
+    tool: str, cloud: Cloud, workplace: Workplace, tmp_path: Path
+) -> None:
     for name in {"kubectl", "gke-gcloud-auth-plugin", "gcloud"} - {tool}:
         (tmp_path / name).symlink_to(shutil.which(name))
     for folder in ("/usr/bin", "/bin"):
@@ -197,7 +217,9 @@ def test_your_own_kubeconfig_is_not_touched(deployed: Deployments, workplace: Wo
     assert not (Path(workplace.environment["HOME"]) / ".kube/config").exists()
 
 
-def test_teardown_deletes_the_gateway_before_the_cluster(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_teardown_deletes_the_gateway_before_the_cluster(
+    deployed: Deployments, cloud: Cloud, workplace: Workplace
+) -> None:
     deployed("gke", PUBLIC="true")
     outcome = workplace.run(TEARDOWN, answer="y\n")
     assert outcome.code == 0, outcome

@@ -1,7 +1,6 @@
 """deploy/gke's manifests: both overlays are valid, fit together, and their pods run."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -17,11 +16,18 @@ from tests.image.container import build, engine, inspect, until
 
 from .simulator.workloads import free_port
 
+pytestmark = pytest.mark.xdist_group("containers")
+
 ROOT = Path(__file__).parents[2]
 GKE = ROOT / "deploy/gke"
 VALIDATE = Path(sys.executable).parent / "kubernetes-validate"
 OVERLAYS = ["staging", "production"]
-KNOWN_ELSEWHERE = {"Gateway", "HTTPRoute", "HealthCheckPolicy", "GCPBackendPolicy"}  # Kubernetes itself has no schema for them
+KNOWN_ELSEWHERE = {
+    "Gateway",
+    "HTTPRoute",
+    "HealthCheckPolicy",
+    "GCPBackendPolicy",
+}  # Kubernetes itself has no schema for them
 
 
 def rendered(overlay: str) -> str:
@@ -75,9 +81,15 @@ def test_every_name_refers_to_something(manifests: dict[str, dict]) -> None:
     assert manifests["HTTPRoute"]["spec"]["parentRefs"] == [{"name": names["Gateway"]}]
     for policy in ("HealthCheckPolicy", "GCPBackendPolicy"):
         assert manifests[policy]["spec"]["targetRef"] == {"group": "", "kind": "Service", "name": names["Service"]}
-    assert {port["port"] for rule in manifests["NetworkPolicy"]["spec"]["ingress"] for port in rule["ports"]} <= set(ports)
+    assert {port["port"] for rule in manifests["NetworkPolicy"]["spec"]["ingress"] for port in rule["ports"]} <= set(
+        ports
+    )
     assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
-    assert all(thing["metadata"].get("namespace") == names["Namespace"] for kind, thing in manifests.items() if kind != "Namespace")
+    assert all(
+        thing["metadata"].get("namespace") == names["Namespace"]
+        for kind, thing in manifests.items()
+        if kind != "Namespace"
+    )
 
 
 def test_the_balancer_asks_for_readiness(manifests: dict[str, dict]) -> None:
@@ -133,7 +145,9 @@ def pod(manifests: dict[str, dict], tmp_path: Path) -> Iterator[tuple[str, int, 
 
 
 def get(port: int, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, {"Content-Type": "image/jpeg"} if body else {})
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}", body, {"Content-Type": "image/jpeg"} if body else {}
+    )
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.status, answer.read()

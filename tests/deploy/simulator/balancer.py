@@ -1,5 +1,6 @@
 """Google's load balancers: a request to a reserved address, or to a domain that points to one, goes the way that forwarding
-rules and Gateways say, to the very image that the instances or pods behind them run."""
+rules and Gateways say, to the very image that the instances or pods behind them run.
+"""
 
 import http.client
 import re
@@ -12,11 +13,11 @@ DROPPED = {"proxy-connection", "connection", "keep-alive", "transfer-encoding", 
 class Balancer(Service):
     host = r"203\.0\.113\.\d+|10\.8\.0\.\d+|.+\.example\.com"
 
-    def __init__(self, cloud: "Cloud") -> None:  # noqa: F821
+    def __init__(self, cloud: "Cloud") -> None:
         super().__init__(cloud)
         self.domains: dict[str, str] = {}  # DNS: domain -> address
 
-    def knows(self, call: Call) -> bool:  # noqa: ARG002
+    def knows(self, call: Call) -> bool:
         return True
 
     def answer(self, call: Call) -> Answer:
@@ -39,7 +40,10 @@ class Balancer(Service):
             digest, env = re.search(r"@(sha256:[0-9a-f]{64})", text)[1], dict(re.findall(r"--env=(\w+)=(\S+)", text))
         else:
             container = thing["spec"]["containers"][0]
-            digest, env = container["image"].partition("@")[2], {item["name"]: item["value"] for item in container["env"]}
+            digest, env = (
+                container["image"].partition("@")[2],
+                {item["name"]: item["value"] for item in container["env"]},
+            )
         files, command, settings = self.cloud.cloudbuild.program(digest)
         return self.cloud.workloads.start(files, command, {**settings, **env})
 

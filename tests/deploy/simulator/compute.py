@@ -1,9 +1,10 @@
 """Compute Engine: one rule for all its collections. What refers to something needs it to be there, what is referred to cannot
-be deleted, and a group of instances runs its new template only when that gets ready."""
+be deleted, and a group of instances runs its new template only when that gets ready.
+"""
 
 import re
 
-from .service import Answer, Call, Refusal, Service, not_found, route
+from .service import Answer, Call, Refusal, Service, not_found
 
 ROOT = "https://www.googleapis.com/compute/v1/projects/"
 REFERENCE = re.compile(r"projects/[^/\"]+/((?:global|regions/[^/\"]+)/[A-Za-z]+/[^/\"]+)$")
@@ -15,7 +16,7 @@ class Compute(Service):
     host = r"(www|compute)\.googleapis\.com"
     api = "compute.googleapis.com"
 
-    def __init__(self, cloud: "Cloud") -> None:  # noqa: F821
+    def __init__(self, cloud: "Cloud") -> None:
         super().__init__(cloud)
         self.never_ready = False  # new templates' instances stay unhealthy
         self.things: dict[str, dict] = {}  # by "global/networks/NAME" or "regions/R/subnetworks/NAME"
@@ -43,8 +44,16 @@ class Compute(Service):
     def answer(self, call: Call) -> Answer:
         project, _, rest = call.path.removeprefix("/compute/v1/projects/").partition("/")
         if project == "cos-cloud":
-            return Answer({"name": "cos-stable-1", "selfLink": f"{ROOT}cos-cloud/global/images/cos-stable-1", "family": "cos-stable"})
-        if not rest.startswith(("global/", "regions/", "zones/", "aggregated/")) or rest.count("/") == 1 and rest.startswith("regions/"):
+            return Answer(
+                {
+                    "name": "cos-stable-1",
+                    "selfLink": f"{ROOT}cos-cloud/global/images/cos-stable-1",
+                    "family": "cos-stable",
+                }
+            )
+        if not rest.startswith(("global/", "regions/", "zones/", "aggregated/")) or (
+            rest.count("/") == 1 and rest.startswith("regions/")
+        ):
             rest = rest if rest.startswith("regions/") else f"global/{rest}"
         words = rest.split("/")
         if words[0] == "aggregated":
@@ -52,7 +61,12 @@ class Compute(Service):
         scope = words[0] if words[0] == "global" else "/".join(words[:2])
         words = words[1 if scope == "global" else 2 :]
         if not words:
-            return Answer({"name": scope.rpartition("/")[2], "zones": [f"{ROOT}{project}/zones/{scope.rpartition('/')[2]}-{ZONE}"]})
+            return Answer(
+                {
+                    "name": scope.rpartition("/")[2],
+                    "zones": [f"{ROOT}{project}/zones/{scope.rpartition('/')[2]}-{ZONE}"],
+                }
+            )
         if words[0] == "operations":
             return Answer(self.operation(scope, words[1]))
         return Answer(self.collection(call, scope, *words))
@@ -72,10 +86,20 @@ class Compute(Service):
             users = [at for at, other in self.things.items() if at != key and key in self.references(other)]
             users = [at for at in users if not (kind == "instanceGroupManagers" and at == key.replace("Managers", "s"))]
             if kind in ("networks", "subnetworks"):
-                users += [cluster for cluster in self.cloud.container.clusters.values() if name in (cluster.get("network"), cluster.get("subnetwork"))]
+                users += [
+                    cluster
+                    for cluster in self.cloud.container.clusters.values()
+                    if name in (cluster.get("network"), cluster.get("subnetwork"))
+                ]
             if users:
-                raise Refusal(400, "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", f"The resource '{key}' is already being used by {users}")
-            for extra in (key, key.replace("instanceGroupManagers", "instanceGroups"), key.replace("instanceGroupManagers", "autoscalers")):
+                raise Refusal(
+                    400, "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", f"The resource '{key}' is already being used by {users}"
+                )
+            for extra in (
+                key,
+                key.replace("instanceGroupManagers", "instanceGroups"),
+                key.replace("instanceGroupManagers", "autoscalers"),
+            ):
                 self.things.pop(extra, None)
         elif call.method in ("PUT", "PATCH"):
             self.check(call.body)
@@ -98,11 +122,18 @@ class Compute(Service):
         self.check(thing)
         region = {} if scope == "global" else {"region": f"{ROOT}{self.cloud.project}/{scope}"}
         own = {"id": "1", "selfLink": ROOT + f"{self.cloud.project}/{key}", "fingerprint": "abcd", **region}
-        self.things[key] = {**thing, **own, "kind": f"compute#{kind.removesuffix('s')}", "creationTimestamp": "2026-11-21T12:00:00Z"}
+        self.things[key] = {
+            **thing,
+            **own,
+            "kind": f"compute#{kind.removesuffix('s')}",
+            "creationTimestamp": "2026-11-21T12:00:00Z",
+        }
         if kind == "addresses":
             inside = "subnetwork" in thing
             number = len(self.named("addresses"))
-            self.things[key].update(address=f"10.8.0.{number + 1}" if inside else f"203.0.113.{number}", status="RESERVED")
+            self.things[key].update(
+                address=f"10.8.0.{number + 1}" if inside else f"203.0.113.{number}", status="RESERVED"
+            )
         self.settle(key)
         return self.operation(scope, "done", key)
 
@@ -125,7 +156,14 @@ class Compute(Service):
         target = {"targetLink": f"{ROOT}{self.cloud.project}/{key}"} if key else {}
         what = {"POST": "insert", "DELETE": "delete"}.get(method, "update")
         where["operationType"] = what
-        return {"kind": "compute#operation", "name": name, "status": "DONE", "selfLink": f"{at}/operations/{name}", **where, **target}
+        return {
+            "kind": "compute#operation",
+            "name": name,
+            "status": "DONE",
+            "selfLink": f"{at}/operations/{name}",
+            **where,
+            **target,
+        }
 
     def aggregated(self, kind: str) -> dict:
         items: dict[str, dict] = {}
@@ -139,7 +177,9 @@ class Compute(Service):
 
     def references(self, thing: object) -> set[str]:
         if isinstance(thing, dict):
-            return set().union(*(self.references(value) for name, value in thing.items() if name not in ("selfLink", "region")))
+            return set().union(
+                *(self.references(value) for name, value in thing.items() if name not in ("selfLink", "region"))
+            )
         if isinstance(thing, list):
             return set().union(*map(self.references, thing))
         found = REFERENCE.search(thing) if isinstance(thing, str) else None
@@ -160,7 +200,9 @@ class Compute(Service):
         if "/instanceGroupManagers/" in key:
             group = key.replace("Managers", "s")
             thing["instanceGroup"] = f"{ROOT}{self.cloud.project}/{group}"
-            self.things.setdefault(group, {"name": thing["name"], "selfLink": thing["instanceGroup"], "fingerprint": "abcd"})
+            self.things.setdefault(
+                group, {"name": thing["name"], "selfLink": thing["instanceGroup"], "fingerprint": "abcd"}
+            )
             thing.setdefault("versions", [{"instanceTemplate": thing.get("instanceTemplate")}])
             thing["instanceTemplate"] = thing["versions"][0]["instanceTemplate"]
             healthy = not self.never_ready or thing.get("serves") == thing["instanceTemplate"]
@@ -170,7 +212,10 @@ class Compute(Service):
 
     def instances(self, group: dict) -> list[dict]:
         zone = group["region"].replace("/regions/", "/zones/") + f"-{ZONE}"
-        return [{"instance": f"{zone}/instances/{group['name']}-{i:04x}", "instanceStatus": "RUNNING"} for i in range(group["targetSize"])]
+        return [
+            {"instance": f"{zone}/instances/{group['name']}-{i:04x}", "instanceStatus": "RUNNING"}
+            for i in range(group["targetSize"])
+        ]
 
     # -- the way of a request
 
@@ -184,7 +229,9 @@ class Compute(Service):
                 if "defaultUrlRedirect" in urls:
                     return "", urls["defaultUrlRedirect"]
                 service = self.follow(urls["defaultService"])
-                manager = self.follow(service["backends"][0]["group"].replace("instanceGroups", "instanceGroupManagers"))
+                manager = self.follow(
+                    service["backends"][0]["group"].replace("instanceGroups", "instanceGroupManagers")
+                )
                 group = self.follow(manager["instanceGroup"])
                 open_ = any("35.191.0.0/16" in f["sourceRanges"] for f in self.named("firewalls").values())
                 if open_ and {"name": service["portName"], "port": 8080} in group["namedPorts"]:

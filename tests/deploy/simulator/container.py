@@ -9,7 +9,7 @@ class Container(Service):
     host = "container.googleapis.com"
     api = "container.googleapis.com"
 
-    def __init__(self, cloud: "Cloud") -> None:  # noqa: F821
+    def __init__(self, cloud: "Cloud") -> None:
         super().__init__(cloud)
         self.clusters: dict[str, dict] = {}
         self.orphans: list[str] = []  # load balancers of clusters that were deleted before their Gateways
@@ -28,7 +28,13 @@ class Container(Service):
     def create(self, call: Call, project: str, region: str) -> dict:
         asked = call.body["cluster"]
         access = {"dnsEndpointConfig": {"endpoint": f"gke-1.{region}.gke.goog", "allowExternalTraffic": True}}
-        given = {"status": "RUNNING", "endpoint": "10.0.0.2", "masterAuth": {"clusterCaCertificate": ""}, "location": region, "zone": region}
+        given = {
+            "status": "RUNNING",
+            "endpoint": "10.0.0.2",
+            "masterAuth": {"clusterCaCertificate": ""},
+            "location": region,
+            "zone": region,
+        }
         self.clusters[asked["name"]] = {**asked, **given, "controlPlaneEndpointsConfig": access}
         return self.operation(call, project, region, "create")
 
@@ -42,4 +48,9 @@ class Container(Service):
 
     @route("GET", LOCATION + "/operations/{name}")
     def operation(self, call: Call, project: str, region: str, name: str) -> dict:
-        return {"name": name, "status": "DONE", "zone": region, "selfLink": f"https://container.googleapis.com/v1/projects/{project}"}
+        return {
+            "name": name,
+            "status": "DONE",
+            "zone": region,
+            "selfLink": f"https://container.googleapis.com/v1/projects/{project}",
+        }

@@ -55,7 +55,6 @@ class Iam(Service):
         del self.accounts[email]
         return {}
 
-
     @route("POST", "/v1/projects/{project}/serviceAccounts/{email}:getIamPolicy")
     def get_policy(self, call: Call, project: str, email: str) -> dict:
         self.get(call, project, email)

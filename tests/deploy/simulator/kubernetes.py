@@ -28,13 +28,13 @@ def without_nulls(value: object) -> object:
 class Kubernetes(Service):
     host = r".+\.gke\.goog"
 
-    def __init__(self, cloud: "Cloud") -> None:  # noqa: F821
+    def __init__(self, cloud: "Cloud") -> None:
         super().__init__(cloud)
         self.never_ready = False  # pods of a new template never pass their probes
         self.objects: dict[str, dict] = {}  # by "deployments/quintet"
         self.revision = 0
 
-    def knows(self, call: Call) -> bool:  # noqa: ARG002
+    def knows(self, call: Call) -> bool:
         return bool(self.cloud.container.clusters)
 
     def answer(self, call: Call) -> Answer:
@@ -48,10 +48,18 @@ class Kubernetes(Service):
         version, rest = ("v1", words[2:]) if words[0] == "api" else ("/".join(words[1:3]), words[3:])
         if not rest:
             resources = [
-                {"name": plural, "singularName": kind.lower(), "namespaced": plural != "namespaces", "kind": kind, "verbs": VERBS}
+                {
+                    "name": plural,
+                    "singularName": kind.lower(),
+                    "namespaced": plural != "namespaces",
+                    "kind": kind,
+                    "verbs": VERBS,
+                }
                 for plural, kind in KINDS[version].items()
             ]
-            return Answer({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": resources})
+            return Answer(
+                {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": resources}
+            )
         if rest[0] == "namespaces" and len(rest) > 2:
             rest = rest[2:]
         return self.resource(call, version, *rest)
@@ -77,7 +85,9 @@ class Kubernetes(Service):
         for plural, kind in KINDS[version].items():
             what = {"group": group, "version": number, "kind": kind}
             parameters = [{"name": name, "in": "query"} for name in ("fieldValidation", "dryRun")]
-            paths[f"/{plural}"] = {"patch": {"x-kubernetes-group-version-kind": what, "parameters": parameters, "responses": {}}}
+            paths[f"/{plural}"] = {
+                "patch": {"x-kubernetes-group-version-kind": what, "parameters": parameters, "responses": {}}
+            }
         return {"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": "v1.32"}, "paths": paths}
 
     def resource(self, call: Call, version: str, plural: str, name: str = "", *more: str) -> Answer:
@@ -92,7 +102,9 @@ class Kubernetes(Service):
             return Answer(self.apply(key, call.body))
         if key not in self.objects:
             status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}
-            return Answer({**status, "message": f'{plural} "{name}" not found', "details": {"name": name, "kind": plural}}, 404)
+            return Answer(
+                {**status, "message": f'{plural} "{name}" not found', "details": {"name": name, "kind": plural}}, 404
+            )
         thing = self.objects[key]
         if call.method == "DELETE":
             self.delete(key)
@@ -110,7 +122,11 @@ class Kubernetes(Service):
     def pod(self) -> dict:
         """One of the ready pods."""
         template = self.serving()
-        meta = {**template["metadata"], "name": self.objects["deployments/quintet"]["metadata"]["serves"] + "-abcde", "namespace": "quintet"}
+        meta = {
+            **template["metadata"],
+            "name": self.objects["deployments/quintet"]["metadata"]["serves"] + "-abcde",
+            "namespace": "quintet",
+        }
         status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
         return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"], "status": status}
 
@@ -118,11 +134,20 @@ class Kubernetes(Service):
         wanted = call.query.get("fieldSelector", "").removeprefix("metadata.name=")
         if plural == "pods":
             return Answer({"kind": "PodList", "apiVersion": version, "metadata": {}, "items": [self.pod()]})
-        items = [o for at, o in self.objects.items() if at.startswith(f"{plural}/") and wanted in ("", o["metadata"]["name"])]
+        items = [
+            o for at, o in self.objects.items() if at.startswith(f"{plural}/") and wanted in ("", o["metadata"]["name"])
+        ]
         if call.query.get("watch"):
             lines = [json.dumps({"type": "ADDED", "object": item}) for item in items]
             return Answer("\n".join(lines).encode() + b"\n")
-        return Answer({"kind": f"{KINDS[version][plural]}List", "apiVersion": version, "metadata": {"resourceVersion": "1"}, "items": items})
+        return Answer(
+            {
+                "kind": f"{KINDS[version][plural]}List",
+                "apiVersion": version,
+                "metadata": {"resourceVersion": "1"},
+                "items": items,
+            }
+        )
 
     def apply(self, key: str, asked: dict) -> dict:
         plural = key.split("/")[0]
@@ -131,7 +156,9 @@ class Kubernetes(Service):
         old = self.objects.get(key, {})
         thing = {**copy.deepcopy(asked), "status": old.get("status", {})}
         number = old.get("metadata", {}).get("generation", 0) + (thing.get("spec") != old.get("spec"))
-        thing["metadata"].update(generation=number, uid=key, resourceVersion=str(number), creationTimestamp="2026-11-21T12:00:00Z")
+        thing["metadata"].update(
+            generation=number, uid=key, resourceVersion=str(number), creationTimestamp="2026-11-21T12:00:00Z"
+        )
         self.objects[key] = thing
         if plural == "deployments":
             self.roll_out(thing, old)
@@ -153,11 +180,28 @@ class Kubernetes(Service):
             current = next((thing for thing in sets if thing["spec"]["template"] == template), None)
             self.revision += 1
             if current is None:
-                meta = {"name": f"{name}-{self.revision}", "namespace": "quintet", "labels": template["metadata"]["labels"]}
-                owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": f"deployments/{name}", "controller": True}
+                meta = {
+                    "name": f"{name}-{self.revision}",
+                    "namespace": "quintet",
+                    "labels": template["metadata"]["labels"],
+                }
+                owner = {
+                    "apiVersion": "apps/v1",
+                    "kind": "Deployment",
+                    "name": name,
+                    "uid": f"deployments/{name}",
+                    "controller": True,
+                }
                 ready = not self.never_ready
-                current = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {**meta, "uid": meta["name"], "ownerReferences": [owner]}}
-                current |= {"spec": {"template": copy.deepcopy(template), "replicas": 1}, "status": {"readyReplicas": int(ready)}}
+                current = {
+                    "apiVersion": "apps/v1",
+                    "kind": "ReplicaSet",
+                    "metadata": {**meta, "uid": meta["name"], "ownerReferences": [owner]},
+                }
+                current |= {
+                    "spec": {"template": copy.deepcopy(template), "replicas": 1},
+                    "status": {"readyReplicas": int(ready)},
+                }
                 self.objects[f"replicasets/{meta['name']}"] = current
             current["metadata"]["annotations"] = {REVISION: str(self.revision)}
         else:
@@ -168,7 +212,11 @@ class Kubernetes(Service):
             deployment["metadata"]["serves"] = current["metadata"]["name"]
         else:
             deployment["metadata"]["serves"] = old.get("metadata", {}).get("serves", "")
-        progress = {"type": "Progressing", "status": str(ready), "reason": "NewReplicaSetAvailable" if ready else "ProgressDeadlineExceeded"}
+        progress = {
+            "type": "Progressing",
+            "status": str(ready),
+            "reason": "NewReplicaSetAvailable" if ready else "ProgressDeadlineExceeded",
+        }
         deployment["status"] = {
             "observedGeneration": deployment["metadata"]["generation"],
             "replicas": 1 if ready else 2,

@@ -18,7 +18,7 @@ from .service import Call
 IAP = "tunnel.cloudproxy.app"
 
 
-def serve(cloud: "Cloud", call: Call, reader: BinaryIO, writer: BinaryIO) -> bool:  # noqa: F821
+def serve(cloud: "Cloud", call: Call, reader: BinaryIO, writer: BinaryIO) -> bool:
     """Carry a tunnel until one side ends. False where nobody could be reached: then nothing was written."""
     if call.host == IAP and "35.235.240.0/20" in str(cloud.compute.named("firewalls")):
         (group,) = cloud.compute.named("instanceGroupManagers").values()
@@ -53,7 +53,12 @@ def relay(call: Call, reader: BinaryIO, writer: BinaryIO, port: int) -> None:
     key = call.headers["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
     accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
     protocol = call.headers.get("sec-websocket-protocol", "")
-    head = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Accept: {accept}"]
+    head = [
+        "HTTP/1.1 101 Switching Protocols",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        f"Sec-WebSocket-Accept: {accept}",
+    ]
     writer.write("\r\n".join([*head, f"Sec-WebSocket-Protocol: {protocol}", "", ""]).encode())
 
     def send(tag: int, data: bytes) -> None:

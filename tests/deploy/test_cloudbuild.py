@@ -1,0 +1,51 @@
+"""cloudbuild.yaml: known to Cloud Build, and its deploy step deploys the right target to the right environment."""
+
+import re
+
+import pytest
+import yaml
+
+from .conftest import PROJECT, ROOT, Deployments, Outcome, Workplace
+from .simulator import Cloud
+
+pytestmark = pytest.mark.xdist_group("cloudrun")
+CONFIG = yaml.safe_load((ROOT / "cloudbuild.yaml").read_text())
+SETTINGS = "REGION=europe-west1 PUBLIC=true"
+
+
+def run_deploy_step(workplace: Workplace, **given: str) -> Outcome:
+    """Run the step's command here, with the substitutions that Cloud Build would make."""
+    values = {"PROJECT_ID": PROJECT, "TAG_NAME": "", **CONFIG["substitutions"], **given}
+    (step,) = (step for step in CONFIG["steps"] if step["id"] == "deploy")
+    pattern = r"\$\$|\$\{?([A-Z_]+)\}?"
+    args = [re.sub(pattern, lambda found: values[found[1]] if found[1] else "$", arg) for arg in step["args"]]
+    return workplace.run(step["entrypoint"], *args)
+
+
+def test_cloud_build_knows_every_field(cloud: Cloud, workplace: Workplace) -> None:
+    cloud.serviceusage.enabled.add("cloudbuild.googleapis.com")
+    outcome = workplace.run(
+        "gcloud", "builds", "submit", "--no-source", "--config=cloudbuild.yaml", f"--project={PROJECT}",
+        "--substitutions=_TARGET=gke,TAG_NAME=v1.0.0", "--suppress-logs", "--region=europe-west1",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome
+    (call,) = cloud.sent("POST cloudbuild.googleapis.com/.*/builds$")
+    assert [step["id"] for step in call.body["steps"]] == ["test", "deploy"]
+    assert call.body["substitutions"]["_TARGET"] == "gke"
+    used = set(re.findall(r"(?<!\$)\$\{?(_[A-Z]+)", (ROOT / "cloudbuild.yaml").read_text()))
+    assert used == set(CONFIG["substitutions"])
+
+
+def test_a_push_deploys_to_staging_and_tests_it(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+    deployed("cloudrun")
+    outcome = run_deploy_step(workplace, _SETTINGS=f"{SETTINGS} INVOKER=tester@{PROJECT}.iam.gserviceaccount.com")
+    assert outcome.code == 0, outcome
+    assert "checks passed" in outcome.out
+    assert cloud.run.invokers("quintet") == {"allUsers"}
+
+
+def test_a_tag_deploys_to_production_and_the_target_is_a_substitution(cloud: Cloud, workplace: Workplace) -> None:
+    outcome = run_deploy_step(workplace, TAG_NAME="v1.0.0", _TARGET="gce", _SETTINGS=f"{SETTINGS} MAX_INSTANCES=1")
+    assert outcome.code == 1
+    assert "production on gce runs at least 2 instances" in outcome.err  # as far as that, and with those settings
+    assert cloud.changes() == []

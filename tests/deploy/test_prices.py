@@ -1,0 +1,32 @@
+"""deploy/prices.py: the page shows what the table gives, and the sums are right."""
+
+import importlib.util
+import json
+
+import pytest
+
+from .conftest import ROOT
+
+spec = importlib.util.spec_from_file_location("prices", ROOT / "deploy/prices.py")
+prices = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(prices)
+TABLE = json.loads((ROOT / "deploy/prices.json").read_text())
+
+
+def test_the_page_shows_what_the_table_gives() -> None:
+    assert prices.markdown(TABLE) in (ROOT / "deploy/README.md").read_text(), "python3 deploy/prices.py --write"
+
+
+def test_a_second_of_cpu_for_each_prediction_costs_what_a_calculator_says() -> None:
+    flat = {**TABLE, "measured": {**TABLE["measured"], "cpu_seconds_per_prediction": 1}}
+    flat["assumed"] = {"used": 1, "kilobytes_in": 0, "kilobytes_out": 0, "hours_a_month": 730}
+    million = {name: cost for name, _, cost in prices.rows(flat)}
+    assert million["cloudrun"] == pytest.approx(24 + 1.25 + 0.40)
+    assert million["gke"] == pytest.approx(1_000_000 / 3600 * (0.0445 + 0.0049225))
+
+
+def test_every_price_says_when_and_where_it_was_seen() -> None:
+    for price in TABLE["prices"].values():
+        assert price["source"].startswith("https://cloud.google.com/")
+        assert price["seen"] >= "2026"
+        assert price["sure"] in ("google", "second-hand", "unverified")
