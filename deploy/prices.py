@@ -4,8 +4,8 @@
     python3 deploy/prices.py            print the table of deploy/README.md
     python3 deploy/prices.py --write    put it there
 
-The second number is for an instance that is busy: `used` of its CPU goes to predictions. Free allowances are left out, so
-that both numbers are the most you pay.
+The second number is for an instance that is busy: `used` of its CPU goes to predictions. Free allowances are left out,
+so that both numbers are the most you pay.
 """
 
 import argparse
@@ -29,17 +29,17 @@ def rows(table: dict) -> list[tuple[str, float, float]]:
     run = busy * (usd["run_vcpu_second"] + 0.5 * usd["run_gib_second"]) + usd["run_million_requests"]  # 1 vCPU, 512 MiB
     pod = usd["gke_vcpu_hour"] + usd["gke_gib_hour"]  # 1 vCPU, and the 1 GiB that Autopilot bills at the least
     machine = usd["gce_e2_small_hour"] + 10 * usd["gce_disk_gb_month"] / month
-    # F1 has 600 MHz, about a quarter of a vCPU; an e2-small half of one, all day long
+    f1, small = (busy / 3600 / assumed["vcpus"][name] for name in ("gae F1", "gce e2-small"))  # hours
     return [
         ("cloudrun", 0, run),
         ("functions", 0, run),
-        ("gae", 0, 4 * busy / 3600 * usd["gae_f1_hour"]),
+        ("gae", 0, f1 * usd["gae_f1_hour"]),
         (
             "gke",
             month * (usd["gke_cluster_hour"] + pod + usd["balancer_hour"]),
             busy / 3600 * pod + sent * usd["balancer_gib"],
         ),
-        ("gce", month * (machine + usd["balancer_hour"]), 2 * busy / 3600 * machine + sent * usd["balancer_gib"]),
+        ("gce", month * (machine + usd["balancer_hour"]), small * machine + sent * usd["balancer_gib"]),
     ]
 
 
@@ -48,10 +48,8 @@ def markdown(table: dict) -> str:
     measured = table["measured"]
     lines = ["| target | a month without traffic | a million predictions |", "|---|--:|--:|"]
     lines += [f"| {name} | {idle:.0f} $ | {million:.2f} $ |" for name, idle, million in rows(table)]
-    lines += [
-        "",
-        f"Measured on {measured['seen']}: {1000 * measured['cpu_seconds_per_prediction']:.1f} ms of CPU for a prediction.",
-    ]
+    milliseconds = 1000 * measured["cpu_seconds_per_prediction"]
+    lines += ["", f"Measured on {measured['seen']}: {milliseconds:.1f} ms of CPU for a prediction."]
     lines += ["", "| list price | $ | seen | how sure | where |", "|---|--:|---|---|---|"]
     for name, price in table["prices"].items():
         usd = f"{price['usd']:.7f}".rstrip("0")

@@ -1,7 +1,8 @@
 """deploy/gce's cloud-init.yaml: an instance boots with it, serves, and starts a killed app again.
 
-The instance is a container in which systemd and cloud-init really boot. Docker is the machine's own container engine, by
-its socket; Google's credential helper, which only Container-Optimized OS has, is a stand-in that notes what it is asked.
+The instance is a container in which systemd and cloud-init really boot. Docker is the machine's own container engine,
+by its socket; Google's credential helper, which only Container-Optimized OS has, is a stand-in that notes what it is
+asked.
 """
 
 import json

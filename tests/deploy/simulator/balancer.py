@@ -1,5 +1,5 @@
-"""Google's load balancers: a request to a reserved address, or to a domain that points to one, goes the way that forwarding
-rules and Gateways say, to the very image that the instances or pods behind them run.
+"""Google's load balancers: a request to a reserved address, or to a domain that points to one, goes the way that
+forwarding rules and Gateways say, to the very image that the instances or pods behind them run.
 """
 
 import http.client

@@ -1,5 +1,5 @@
-"""Compute Engine: one rule for all its collections. What refers to something needs it to be there, what is referred to cannot
-be deleted, and a group of instances runs its new template only when that gets ready.
+"""Compute Engine: one rule for all its collections. What refers to something needs it to be there, what is referred to
+cannot be deleted, and a group of instances runs its new template only when that gets ready.
 """
 
 import re
@@ -220,7 +220,7 @@ class Compute(Service):
     # -- the way of a request
 
     def backend(self, address: str, secure: bool) -> tuple[str, dict] | None:
-        """The key of the group behind an address' port, or a redirect; None where nothing listens or the firewall is shut."""
+        """What is behind an address' port, or a redirect; None where nothing listens or the firewall is shut."""
         port = "443" if secure else "80"
         for rule in self.named("forwardingRules").values():
             reserved = self.follow(rule["IPAddress"])

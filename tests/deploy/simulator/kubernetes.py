@@ -1,4 +1,4 @@
-"""The Kubernetes API of the one cluster, as far as kubectl needs it: discovery, server-side apply, rollouts and Gateways."""
+"""The one cluster's Kubernetes API, as far as kubectl needs it: discovery, server-side apply, rollouts, Gateways."""
 
 import copy
 import json
@@ -172,7 +172,7 @@ class Kubernetes(Service):
             del self.objects[gone]
 
     def roll_out(self, deployment: dict, old: dict) -> None:
-        """A template not seen before is a new ReplicaSet, and one seen before comes back; the old one goes when that is ready."""
+        """A new template is a new ReplicaSet, one seen before comes back; the old one goes when that is ready."""
         template = deployment["spec"]["template"]
         name = deployment["metadata"]["name"]
         sets = [thing for at, thing in self.objects.items() if at.startswith("replicasets/")]

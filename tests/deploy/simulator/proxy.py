@@ -13,7 +13,8 @@ from pathlib import Path
 from . import tunnels
 from .service import Answer, Call, Refusal
 
-NAMES = "DNS:*.googleapis.com,DNS:*.google.com,DNS:*.pkg.dev,DNS:*.example.com,DNS:*.europe-west1.gke.goog,DNS:tunnel.cloudproxy.app,DNS:localhost,IP:127.0.0.1"
+HOSTS = ["googleapis.com", "google.com", "pkg.dev", "example.com", "europe-west1.gke.goog", "cloudproxy.app"]
+NAMES = ",".join(f"DNS:*.{host}" for host in HOSTS) + ",DNS:localhost,IP:127.0.0.1"
 
 
 def make_certificates(folder: Path) -> Path:

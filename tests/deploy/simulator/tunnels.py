@@ -1,6 +1,7 @@
 """The two ways to what has no public address: Identity-Aware Proxy's tunnel to an instance, and kubectl's to a pod.
 
-Both begin as an HTTP request that asks for another protocol, and then carry TCP: in WebSocket messages, or in SPDY frames.
+Both begin as an HTTP request that asks for another protocol, and then carry TCP: in WebSocket messages, or in SPDY
+frames.
 """
 
 import base64
