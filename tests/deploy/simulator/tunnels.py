@@ -76,7 +76,8 @@ def relay(call: Call, reader: BinaryIO, writer: BinaryIO, port: int) -> None:
         mask = reader.read(4)
         message = bytes(byte ^ mask[i % 4] for i, byte in enumerate(reader.read(length)))
         if message[:2] == b"\x00\x04":
-            backend.sendall(message[6:])
+            with suppress(OSError):  # the program may have finished first
+                backend.sendall(message[6:])
     hang_up(backend)
 
 
@@ -105,10 +106,10 @@ def forward(reader: BinaryIO, writer: BinaryIO, port: int) -> None:
         first, second = struct.unpack(">II", start)
         last, body = second >> 24 & 1, reader.read(second & 0xFFFFFF)
         if not first >> 31:  # data
-            if first in backends and body:
+            with suppress(KeyError, OSError):  # the program may have finished first
                 backends[first].sendall(body)
-            if first in backends and last:
-                backends[first].shutdown(socket.SHUT_WR)
+                if last:
+                    backends[first].shutdown(socket.SHUT_WR)
         elif first & 0xFFFF == 1:  # a new stream
             stream = int.from_bytes(body[:4], "big")
             opened += 1
