@@ -10,8 +10,8 @@ begin gce deploy "$@"
 name_machines
 
 need_apis compute artifactregistry cloudbuild iam
-if [ "$PUBLIC" = false ]; then need_apis iap; fi
 close_if_private
+if [ "$PUBLIC" = false ]; then need_apis iap; fi
 look_at_group
 
 if [ "$PREVIOUS" != "$TEMPLATE" ]; then

@@ -38,7 +38,9 @@ def test_cloud_build_knows_every_field(cloud: Cloud, workplace: Workplace) -> No
 
 def test_a_push_deploys_to_staging_and_tests_it(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
     deployed("cloudrun")
-    outcome = run_deploy_step(workplace, _SETTINGS=f"REGION=europe-west1 MAX_INSTANCES=3 INVOKER=tester@{PROJECT}.iam.gserviceaccount.com")
+    outcome = run_deploy_step(
+        workplace, _SETTINGS=f"REGION=europe-west1 MAX_INSTANCES=3 INVOKER=tester@{PROJECT}.iam.gserviceaccount.com"
+    )
     assert outcome.code == 0, outcome
     assert "checks passed" in outcome.out
     revision = cloud.run.revisions[cloud.run.serving("quintet")]

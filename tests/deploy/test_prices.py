@@ -19,7 +19,13 @@ def test_the_page_shows_what_the_table_gives() -> None:
 
 def test_a_second_of_cpu_for_each_prediction_costs_what_a_calculator_says() -> None:
     flat = {**TABLE, "measured": {**TABLE["measured"], "cpu_seconds_per_prediction": 1}}
-    flat["assumed"] = {"used": 1, "kilobytes_in": 0, "kilobytes_out": 0, "hours_a_month": 730, "vcpus": TABLE["assumed"]["vcpus"]}
+    flat["assumed"] = {
+        "used": 1,
+        "kilobytes_in": 0,
+        "kilobytes_out": 0,
+        "hours_a_month": 730,
+        "vcpus": TABLE["assumed"]["vcpus"],
+    }
     million = {name: cost for name, _, cost in prices.rows(flat)}
     assert million["cloudrun"] == pytest.approx(24 + 1.25 + 0.40)
     assert million["gke"] == pytest.approx(1_000_000 / 3600 * (0.0445 + 0.0049225))
