@@ -78,7 +78,7 @@ lock: .venv-dev/ready ## Pin the newest dependencies, with hashes
 LOCK = -q -U pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 clean: ## Remove the environments
-	rm -rf .venv .venv-dev
+	rm -rf .venv .venv-dev bench/.made
 
 # An environment is made anew when its pinned list changes; "ready" is written last, so a half-made one does not count.
 .venv/ready: requirements.txt

@@ -17,12 +17,12 @@ _BAR = 0.26
 
 def draw(figures: dict[str, dict[str, dict]], file: Path) -> None:
     """One panel a model, one group of three bars a server, the fastest on top."""
-    with plt.rc_context({"font.size": 9, "font.family": "sans-serif", "svg.hashsalt": "quintet"}):
-        chart, panels = plt.subplots(1, len(figures), figsize=(5.2 * len(figures), 4.2), sharex=True, squeeze=False)
+    with plt.rc_context({"font.size": 9, "font.family": "sans-serif"}):
+        chart, panels = plt.subplots(1, len(figures), figsize=(5.6 * len(figures), 4.4), squeeze=False)
         for panel, (model, servers) in zip(panels[0], figures.items(), strict=True):
             _panel(panel, model, servers)
         chart.suptitle("Share of what the machine can do without HTTP", x=0.02, ha="left", fontsize=12, weight="bold")
-        chart.tight_layout(rect=(0, 0, 1, 0.98))
+        chart.tight_layout(rect=(0, 0, 1, 0.99))
         file.parent.mkdir(parents=True, exist_ok=True)
         chart.savefig(file, dpi=150, metadata={"Software": None})
         plt.close(chart)
@@ -38,9 +38,9 @@ def _panel(panel: plt.Axes, model: str, servers: dict[str, dict]) -> None:
             panel.barh(height, share, _BAR * 0.9, color=colours[bar])
             panel.text(share + 0.01, height, f"{share:.2f}", va="center", fontsize=7, color="#3c4043")
     panel.axvline(1, color="#3c4043", linewidth=0.8, linestyle=(0, (4, 3)))
-    panel.set_title(f"{model}, {servers['ceiling']['per_second']['small']:,.0f} small pictures/s at most", loc="left")
+    panel.set_title(f"{model}: at most {servers['ceiling']['per_second']['small']:,.0f} small pictures/s", loc="left")
     panel.set_yticks(range(len(names)), [TITLES[name].replace(", ", "\n", 1) for name in names])
     panel.set_xlim(0, 1.12)
-    panel.set_xlabel("top to bottom: " + "; ".join(_SIZES.values()), fontsize=7, color="#5f6368")
+    panel.set_xlabel("from dark to light: " + "; ".join(_SIZES.values()), fontsize=7, color="#5f6368")
     panel.tick_params(axis="y", length=0)
     panel.spines[["top", "right", "left"]].set_visible(False)

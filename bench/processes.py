@@ -34,6 +34,15 @@ def memory(pid: int, kind: str = "Pss") -> float:
     return total * 1024 / 1e6
 
 
+def cpu_seconds(pid: int) -> float:
+    """CPU time that this one process has taken; 0 where it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def files(pid: int) -> int:
     """Open file descriptors of the whole tree."""
     return sum(len(descriptors(process)) for process in tree(pid))
