@@ -36,8 +36,9 @@ def _panel(panel: plt.Axes, model: str, servers: dict[str, dict]) -> None:
             share = servers[name]["share"][size]
             height = row + (1 - bar) * _BAR
             panel.barh(height, share, _BAR * 0.9, color=colours[bar])
-            panel.text(share + 0.01, height, f"{share:.2f}", va="center", fontsize=7, color="#3c4043")
-    panel.axvline(1, color="#3c4043", linewidth=0.8, linestyle=(0, (4, 3)))
+            plain = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # over the ceiling's line
+            panel.text(share + 0.01, height, f"{share:.2f}", va="center", fontsize=7, color="#3c4043", bbox=plain)
+    panel.axvline(1, color="#3c4043", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     panel.set_title(f"{model}: at most {servers['ceiling']['per_second']['small']:,.0f} small pictures/s", loc="left")
     panel.set_yticks(range(len(names)), [TITLES[name].replace(", ", "\n", 1) for name in names])
     panel.set_xlim(0, 1.12)
