@@ -24,7 +24,7 @@ def main() -> None:
     measured = models.prepared()
     if arguments.model:
         measured = [models.Model(bundle.read(arguments.model).name, arguments.model.resolve())]
-    environments()
+    environments(servers)
     lengths = rounds.QUICK if arguments.quick else rounds.FULL
     about, samples, started = results.machine(), {}, time.monotonic()
     total = lengths.rounds * len(measured) * (1 + len(servers))

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,18 +71,18 @@ class Running:
         return f"http://127.0.0.1:{self.port}/predict"
 
 
-def environments() -> None:
+def environments(servers: Iterable[Server]) -> None:
     """Make the peers' environments from their pinned lists, where they are not there yet or the list has changed."""
-    for folder in sorted({server.environment for server in PEERS} - {ROOT / ".venv", ROOT / ".venv-dev"}):
+    for folder in sorted({server.environment for server in servers} - {ROOT / ".venv", ROOT / ".venv-dev"}):
         pinned = ROOT / "bench" / "peers" / folder.name / "requirements.txt"
         ready = folder / "ready"
-        if ready.is_file() and ready.stat().st_mtime > pinned.stat().st_mtime:
+        if ready.is_file() and ready.read_bytes() == pinned.read_bytes():
             continue
         print(f"Installing {folder.name} into {folder.relative_to(ROOT)} ...", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
         install = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--require-hashes", "-r", pinned]
         subprocess.run([folder / "bin/python", *install], check=True)
-        ready.touch()
+        ready.write_bytes(pinned.read_bytes())
 
 
 @contextmanager
