@@ -19,7 +19,10 @@ MEMORY = 130.0  # MB of the whole tree with two workers, after all of the load
 def checks(model: str, figures: dict[str, dict]) -> list[Check]:
     """Hold the `figures` of `model` (server -> figures, as results.summary makes them) against the table."""
     ours, peers = figures[OURS.name], [name for name in figures if name not in (OURS.name, "ceiling")]
-    found = []
+    found = [
+        Check(f"{model}: pictures with the ceiling's answer", ours["same_answers"], ">=", len(ours["share"])),
+        Check(f"{model}: requests failed", ours["failures"], "<=", 0),
+    ]
     for size, floor in SHARES.get(model, {}).items():
         found.append(Check(f"{model}, {size}: share of the ceiling", ours["share"][size], ">=", floor))
         for peer in peers:
