@@ -4,6 +4,7 @@
     python train.py --data fashion_mnist        # on all 60,000: under 10 minutes
     python train.py --data photos               # on your photos: photos/cat/*.jpg, photos/dog/*.jpg, ...
     python train.py --pretrained                # EfficientNet-Lite0 as it is: the 1,000 ImageNet classes, no training
+    python train.py --import MODEL --labels FILE    # a Keras, SavedModel or LiteRT model made elsewhere, no training
 
 Then serve it, as the last line says: MODEL=model/fashion-mnist make run
 """
@@ -12,12 +13,13 @@ import argparse
 import os
 import signal
 import sys
-import tempfile
 from pathlib import Path
 from types import FrameType
 
 from app.bundle import BundleError
 from training import TrainingError
+from training.importing import arguments as importing
+from training.quiet import quiet
 
 # name          value               what it is
 DATA = "subset"  #                  or fashion_mnist, or a folder with one subfolder of pictures for each class
@@ -49,18 +51,20 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--image-size", type=int, metavar="PIXELS", help="of your photos; default: 224 (efficientnet-lite0), 96 (cnn)")
     add("--batch-size", type=int, help="default: 64 for Fashion-MNIST, 16 for your photos")
     add("--seed", type=int, help=f"the same seed gives the same bundle on the same machine (default: {SEED})")
+    importing.add(add)
     args = parser.parse_args(arguments)
-    given = [name for name in ("data", "backbone", *LIMITS) if getattr(args, name) is not None]
-    if args.pretrained and given:
-        raise TrainingError(
-            f"--pretrained trains nothing, so --{given[0].replace('_', '-')} has no effect: leave it out"
-        )
+    _check_mode(args)
     for name, (low, high) in LIMITS.items():
-        value = getattr(args, name)
+        value = getattr(args, name) if not args.model else None
         if value is not None and not low <= value <= high:
             raise TrainingError(f"--{name.replace('_', '-')} {value} is out of range: choose {low} to {high}")
+    if args.model:
+        args.out = args.out or Path("model") / args.model.stem
     if args.out and args.out.exists() and not (args.out.is_dir() and _replaceable(args.out)):
         raise TrainingError(f"--out {args.out} exists and is no bundle: name a new folder, or one that train.py wrote")
+    if args.model:
+        args.request = importing.check(args)
+        return args
     args.data = args.data or DATA
     kind = "fashion" if args.data in ("subset", "fashion_mnist") else "folder"
     args.backbone = args.backbone or BACKBONE[kind]
@@ -79,7 +83,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     """Load, fit, write. TensorFlow is imported after the data is known to be good."""
-    if args.pretrained:
+    if args.model:
+        _load_tensorflow()
+        from training.importing import imported
+
+        out = args.out
+        imported.write(out, args.request)
+    elif args.pretrained:
         _load_tensorflow()
         from training import pretrained
 
@@ -132,6 +142,21 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _check_mode(args: argparse.Namespace) -> None:
+    """Refuse options that have no effect together."""
+    given = [name for name in ("data", "backbone", *LIMITS, *importing.ONLY_HERE) if getattr(args, name) is not None]
+    if args.model:
+        mode, allowed = "--import", (*importing.ONLY_HERE, "image_size")
+        given += ["pretrained"] if args.pretrained else []
+    else:
+        mode, allowed = "--pretrained", ()
+        if strange := [name for name in given if name in importing.ONLY_HERE]:
+            raise TrainingError(f"--{strange[0]} goes with --import MODEL: say which model, or leave it out")
+    idle = [name.replace("_", "-") for name in given if name not in allowed]
+    if idle and (args.model or args.pretrained):
+        raise TrainingError(f"{mode} trains nothing, so --{idle[0]} has no effect: leave it out")
+
+
 def _replaceable(folder: Path) -> bool:
     return not any(folder.iterdir()) or (folder / "model.json").is_file()
 
@@ -140,18 +165,8 @@ def _load_tensorflow() -> None:
     """Import TensorFlow, without the notices about the CPU that it prints before any log level counts."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     print("Loading TensorFlow ...", flush=True)
-    with tempfile.TemporaryFile() as notices:
-        terminal = os.dup(2)
-        os.dup2(notices.fileno(), 2)
-        try:
-            import tensorflow  # noqa: F401
-        except ImportError:
-            notices.seek(0)
-            os.write(terminal, notices.read())
-            raise
-        finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)
+    with quiet():
+        import tensorflow  # noqa: F401
 
 
 def _refuse(message: str) -> None:

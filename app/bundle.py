@@ -14,8 +14,8 @@ from pathlib import Path
 CARD = "model.json"
 MODEL = "model.tflite"
 LABELS = "labels.txt"
+RESIZE = re.compile(r"stretch|center-crop:(1(\.0*)?|0?\.\d*[1-9]\d*)")
 _NOT_SERVED = {CARD, "model.keras"}  # the card cannot hold its own digest; model.keras stays with who trained it
-_RESIZE = re.compile(r"stretch|center-crop:(1(\.0*)?|0?\.\d*[1-9]\d*)")
 
 
 class BundleError(Exception):
@@ -140,7 +140,7 @@ def _check_card(folder: Path, card: object) -> None:
     for side in ("width", "height"):
         value = card["input"].get(side)
         require(isinstance(value, int) and 0 < value <= 4096, f"input.{side} is {value!r}, not a number from 1 to 4096")
-    require(bool(_RESIZE.fullmatch(card["resize"])), f"resize is {card['resize']!r}, not stretch or center-crop:0.875")
+    require(bool(RESIZE.fullmatch(card["resize"])), f"resize is {card['resize']!r}, not stretch or center-crop:0.875")
     for name in (MODEL, LABELS):
         require(name in card["files"], f"files has no digest of {name}")
     for sample in card["samples"]:

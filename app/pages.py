@@ -78,7 +78,11 @@ def _page(**answer: object) -> str:
 def _samples() -> dict[str, str]:
     """The bundle's sample pictures: file name to true label."""
     samples = current_app.extensions["classifier"].bundle.samples
-    return {match[1]: one["label"] for one in samples if (match := re.fullmatch(r"samples/([^/]+)", one["file"]))}
+    return {
+        match[1]: one["label"] or match[1]
+        for one in samples
+        if (match := re.fullmatch(r"samples/([^/]+)", one["file"]))
+    }
 
 
 def _sample_path(name: str) -> Path:

@@ -39,7 +39,12 @@ def dataset_facts(dataset: Dataset) -> dict:
 
 
 def expected(
-    staged: Path, model: bytes, labels: tuple[str, ...], size: tuple[int, int], resize: str, samples: dict[str, str]
+    staged: Path,
+    model: bytes,
+    labels: tuple[str, ...],
+    size: tuple[int, int],
+    resize: str,
+    samples: dict[str, str | None],
 ) -> list[dict]:
     """Return the card's field `samples`: what serving must answer for each file of {file: true label}."""
     classify = Interpreter(model_content=model, num_threads=1).get_signature_runner("serving_default")
@@ -76,7 +81,7 @@ def readme_trained(card: dict, dataset: Dataset) -> str:
     """Return README.md of a bundle that was trained here."""
     metrics, splits, training = card["metrics"], card["dataset"]["splits"], card["training"]
     rows = "\n".join(
-        f"| {_cell(label)} | {f['pictures']:,} | {f['precision']:.3f} | {f['recall']:.3f} | {f['f1']:.3f} |"
+        f"| {cell(label)} | {f['pictures']:,} | {f['precision']:.3f} | {f['recall']:.3f} | {f['f1']:.3f} |"
         for label, f in metrics["per_class"].items()
     )
     frozen = training["backbone"] != "cnn"
@@ -99,7 +104,7 @@ def readme_trained(card: dict, dataset: Dataset) -> str:
     return f"""# {card["name"]}
 
 A classifier of {card["labels"]} classes: {"EfficientNet-Lite0 with a new last layer" if frozen else "a small CNN"}, trained on
-{splits["train"]:,} pictures of {_cell(dataset.title)} for {training["epochs"]} epochs ({training["seconds"]:.0f} s), and exported to
+{splits["train"]:,} pictures of {cell(dataset.title)} for {training["epochs"]} epochs ({training["seconds"]:.0f} s), and exported to
 LiteRT as {card["export"]["precision"]} ({card["export"]["bytes"] / 1e6:.1f} MB).
 
 | on {splits["test"]:,} test pictures | |
@@ -130,6 +135,6 @@ Measured with `model.tflite`, the file that is served; it gives the Keras networ
 {weights}"""  # noqa: E501 - sentences with figures
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Escape what Markdown would take for markup in a table."""
     return "".join(f"\\{character}" if character in "|\\`*_<>[]" else character for character in text)

@@ -6,6 +6,10 @@ import numpy as np
 
 from training import TrainingError
 
+SAMPLES = 8  # pictures that go with a bundle
+SAMPLE_SIDE = 1024  # pixels of the longer side at most
+LUMA = (0.299, 0.587, 0.114)  # of RGB: ITU-R BT.601, as Pillow's conversion to "L"
+
 
 @dataclass(frozen=True)
 class Split:
@@ -81,9 +85,14 @@ def check_labels(labels: tuple[str, ...], where: str) -> None:
             f"{where}: a classifier needs at least two classes, found {found}: add another class folder"
         )
     for label in labels:
-        if not label.strip() or label != label.strip() or len(label.splitlines()) != 1:
-            raise TrainingError(f"{where}: the class name {label!r} starts, ends or breaks with white space: rename it")
-        try:
-            label.encode("utf-8")
-        except UnicodeEncodeError:
-            raise TrainingError(f"{where}: the class name {label!r} is not valid UTF-8: rename it") from None
+        check_label(label, where)
+
+
+def check_label(label: str, where: str) -> None:
+    """Check that the name can be one line of a file; TrainingError otherwise."""
+    if not label.strip() or label != label.strip() or len(label.splitlines()) != 1:
+        raise TrainingError(f"{where}: the class name {label!r} starts, ends or breaks with white space: rename it")
+    try:
+        label.encode("utf-8")
+    except UnicodeEncodeError:
+        raise TrainingError(f"{where}: the class name {label!r} is not valid UTF-8: rename it") from None

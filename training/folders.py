@@ -76,9 +76,9 @@ def _find(folder: Path) -> list[tuple[Path, str]]:
     if not folder.is_dir():
         raise TrainingError(f"--data {folder} is a file: name the folder that holds the class folders")
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    found = [(path, label.name) for label in classes for path in sorted(label.rglob("*")) if _is_picture(path)]
+    found = [(path, label.name) for label in classes for path in sorted(label.rglob("*")) if is_picture(path)]
     if not found:
-        loose = sum(_is_picture(path) for path in folder.iterdir())
+        loose = sum(is_picture(path) for path in folder.iterdir())
         what = f"{loose} {_plural('picture', loose)} but no class folders with pictures" if loose else "no pictures"
         raise TrainingError(
             f"--data {folder} has {what}: put each class's pictures in a subfolder named after the class"
@@ -91,7 +91,8 @@ def _find(folder: Path) -> list[tuple[Path, str]]:
     return found
 
 
-def _is_picture(path: Path) -> bool:
+def is_picture(path: Path) -> bool:
+    """Tell whether it is a file with the name of a picture."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 

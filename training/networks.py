@@ -9,8 +9,7 @@ import numpy as np
 from keras import layers
 
 from training import efficientnet
-
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's conversion to "L"
+from training.datasets import LUMA
 
 
 def cnn(size: tuple[int, int], labels: int, grey: bool = False) -> keras.Model:

@@ -8,12 +8,10 @@ from PIL import Image
 
 from app import bundle, images
 from training import card, export, measures, plots
-from training.datasets import Dataset
+from training.datasets import SAMPLE_SIDE, SAMPLES, Dataset
 from training.fitting import Fit, probabilities
 
 PRECISION = {"cnn": "float32", "efficientnet-lite0": "float16"}  # the second by the measurements of precisions.md
-SAMPLES = 8
-SAMPLE_SIDE = 1024  # pixels of the longer side at most
 
 
 def write(out: Path, dataset: Dataset, fit: Fit, seed: int, folder: Path | None = None) -> None:
