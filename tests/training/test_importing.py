@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from PIL import Image
 
 from app import bundle, create_app
 from app.config import Config
+from tests.training.conftest import ROOT
+from tests.training.conftest import command as in_a_process
 
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
@@ -225,6 +229,12 @@ def two_of_logit(values):
     return two(1 / (1 + np.exp(-values)))
 
 
+def depth_pooled(x):
+    """Pools over the channels, not over the picture; as many places as the dense layer has inputs."""
+    x = keras.ops.mean(layers.Conv2D((SIDE // 2) ** 2, 1)(x), axis=3)
+    return layers.Dense(3, "softmax")(layers.Flatten()(x))
+
+
 ENDINGS = {
     "softmax": (pooled(3, "softmax"), 3, plain),
     "logits": (pooled(3, None), 3, softmax),
@@ -233,6 +243,7 @@ ENDINGS = {
     "independent": (pooled(3, "sigmoid"), 3, plain),
     "mobilenet": (mobilenet_ending, 3, plain),
     "flat": (lambda x: layers.Dense(3, "softmax")(layers.Flatten()(x)), 3, plain),
+    "depth": (depth_pooled, 3, plain),
 }
 
 
@@ -243,6 +254,7 @@ ENDINGS = {
         (as_file("m.keras"), augmented, "logits", from_255, [], 1e-5),
         (as_file("m.h5"), None, "logits", from_torch, ["--range", "torch"], 1e-4),
         (as_file("m.keras"), None, "flat", from_caffe, ["--range", "caffe"], 1e-4),
+        (as_file("m.keras"), unit, "depth", from_255, [], 1e-5),
         (as_saved_model, normalised, "sigmoid", from_255, [], 1e-5),
         (as_saved_model, None, "mobilenet", from_signed, ["--range", "+-1"], 1e-5),
         (as_litert(), None, "logit", from_1, ["--range", "0-1"], 1e-5),
@@ -265,7 +277,7 @@ def test_it_is_served_with_the_answers_of_the_original(
         own = values(picture.astype(np.float64))[np.newaxis].astype(np.float32)
         answers, heatmap = served(read, picture)
         np.testing.assert_allclose(answers, probabilities(model(own, training=False).numpy()[0]), atol=precision)
-        assert heatmap == (ending != "flat")
+        assert heatmap == (ending not in ("flat", "depth"))
 
 
 @pytest.mark.parametrize(
@@ -330,7 +342,8 @@ def test_our_own_network_comes_back_as_we_export_it(imported, tmp_path):
     model = networks.cnn((28, 28), 10, grey=True)
     read = imported(as_file("m.keras")(model, tmp_path), 10)
     ours, again = export.to_litert(model, "float32"), (read.path / "model.tflite").read_bytes()
-    assert len(again) < 1.05 * len(ours), "the signatures must share their weights"
+    kernel = model.get_layer("classes").get_weights()[0].T.tobytes()
+    assert again.count(kernel) == ours.count(kernel) == 1, "the signatures must share their weights"
     for index in (0, 7):
         inputs = {"image": pictures(28)[0][np.newaxis].astype(np.float32), "classes": np.array([index], np.int32)}
         expected, found = (
@@ -339,6 +352,42 @@ def test_our_own_network_comes_back_as_we_export_it(imported, tmp_path):
         for name in ("maps", "probabilities"):
             np.testing.assert_allclose(found[name], expected[name], atol=1e-5)
     assert (read.path / "model.keras").read_bytes() == (tmp_path / "m.keras").read_bytes()
+
+
+def test_the_reference_cnn_of_the_benchmarks(tmp_path):
+    script = ROOT / "bench" / "reference_cnn.py"
+    subprocess.run([sys.executable, script, tmp_path / "cnn"], check=True, capture_output=True, timeout=120)
+    read = bundle.read(tmp_path / "cnn")
+    model = keras.saving.load_model(read.path / "model.keras")
+    assert (read.width, read.height, len(read.labels), model.count_params()) == (96, 96, 10, 243_530)
+    picture = pictures(96)[0]
+    answers, heatmap = served(read, picture)
+    np.testing.assert_allclose(answers, model(picture[np.newaxis]).numpy()[0], atol=1e-5)
+    assert heatmap
+
+
+def test_the_same_model_gives_the_same_bytes(imported, tmp_path):
+    model = as_file("m.keras")(network(pooled(3, None)), tmp_path)
+    first, second = (imported(model, 3, "--range", "torch").card["files"]["model.tflite"] for _ in range(2))
+    assert first == second
+
+
+def test_ctrl_c_keeps_the_old_bundle_whole(labels, imported, tmp_path):
+    model = as_file("m.keras")(network(pooled(3, "softmax"), unit), tmp_path)
+    read = imported(model, 3)
+    before = {path: path.read_bytes() for path in read.path.rglob("*") if path.is_file()}
+    arguments = ["--import", model, "--labels", labels(3), "--out", read.path]
+    with subprocess.Popen(
+        in_a_process(*arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            if line.startswith("Writing "):
+                process.send_signal(signal.SIGINT)
+                break
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr == "\ntrain.py: interrupted; nothing was changed\n"
+    assert {path: path.read_bytes() for path in read.path.rglob("*") if path.is_file()} == before
 
 
 @pytest.fixture
