@@ -1,4 +1,4 @@
-"""Make the reference CNN, and the bundle that serves it: `python bench/reference_cnn.py OUT`.
+"""Make the reference CNN, and the bundle that serves it: `python -m bench.reference_cnn OUT`.
 
 Four 3x3 convolutions of 32, 64, 128 and 128 filters at 96 pixels, each with batch normalisation, ReLU and 2x2 max
 pooling, then global average pooling and 10 classes: 243,000 parameters, what a first tutorial builds. Its weights are
@@ -47,5 +47,5 @@ def write(folder: Path) -> int:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python bench/reference_cnn.py OUT")
+        sys.exit("usage: python -m bench.reference_cnn OUT")
     sys.exit(write(Path(sys.argv[1])))

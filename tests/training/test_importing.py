@@ -390,6 +390,20 @@ def test_ctrl_c_keeps_the_old_bundle_whole(labels, imported, tmp_path):
     assert {path: path.read_bytes() for path in read.path.rglob("*") if path.is_file()} == before
 
 
+def test_the_litert_file_of_a_bundle_comes_back_the_same(imagenet, run, tmp_path):
+    model, labels = imagenet.path / "model.tflite", imagenet.path / "labels.txt"
+    arguments = ("--out", tmp_path / "again", "--resize", imagenet.resize, "--samples", imagenet.path / "samples")
+    code, _, stderr = run("--import", model, "--labels", labels, "--range", "0-255", *arguments)
+    assert (code, stderr) == (0, "")
+    read = bundle.read(tmp_path / "again")
+    assert (read.path / "model.tflite").stat().st_size < 1.01 * model.stat().st_size
+    expected = [served(imagenet, picture) for picture in pictures(224)]
+    for (answers, _), picture in zip(expected, pictures(224), strict=True):
+        found, heatmap = served(read, picture)
+        np.testing.assert_allclose(found, answers, atol=1e-5)
+        assert heatmap
+
+
 @pytest.fixture
 def shapes(tmp_path):
     """The start of a command line that imports a network for the two labels of `photos`."""

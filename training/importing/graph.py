@@ -21,6 +21,7 @@ _DTYPES = {
     schema.TensorType.UINT8: np.uint8,
     schema.TensorType.INT8: np.int8,
 }
+_BRANCHING = {"IF", "WHILE", "CALL", "CALL_ONCE"}  # operators that name other subgraphs by their position
 _TYPES = {dtype: code for code, dtype in _DTYPES.items()}
 
 
@@ -35,6 +36,9 @@ class Graph:
         known = {signature.signatureKey: signature.subgraphIndex for signature in self.model.signatureDefs or ()}
         self.main = self.model.subgraphs[known.get(b"serving_default", next(iter(known.values()), 0))]
         self.model.signatureDefs = []
+        kinds = {self.kind(operator) for subgraph in self.model.subgraphs for operator in subgraph.operators}
+        if not any(kind in _BRANCHING or kind.startswith("STABLEHLO_") for kind in kinds):
+            self.model.subgraphs = [self.main]  # the others are other signatures, such as our own `explain`
 
     def maker(self) -> str:
         """Say what wrote the model, as far as it says so itself."""

@@ -94,12 +94,15 @@ def _saved_model(path: Path, side: int | None) -> Original:
 
 def _litert(path: Path, side: int | None) -> Original:
     content = path.read_bytes()
+    interpreter(content)
+    graph = Graph(content)
+    content = graph.pack()
     inputs = interpreter(content).get_input_details()
     if len(inputs) != 1:
         raise TrainingError(f"it has {len(inputs)} inputs: a classifier here takes one picture")
     signature = inputs[0]["shape_signature"]
     layout = entrance.layout(tuple(int(size) for size in (signature if len(signature) else inputs[0]["shape"])), side)
-    facts = {"form": "LiteRT file", "made_with": Graph(content).maker(), "sha256": provenance.sha256(path)}
+    facts = {"form": "LiteRT file", "made_with": graph.maker(), "sha256": provenance.sha256(path)}
     return Original(content, layout, _litert_predict(content, layout), None, facts)
 
 
