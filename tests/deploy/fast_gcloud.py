@@ -66,6 +66,7 @@ def run(connection: socket.socket, news: int) -> None:
     import threading
 
     import gcloud
+    from googlecloudsdk.core.configurations import named_configs
 
     size, streams, _, _ = socket.recv_fds(connection, 4, 3)
     request = connection.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL)
@@ -78,6 +79,7 @@ def run(connection: socket.socket, news: int) -> None:
     os.chdir(folder)
     sys.argv = arguments
     random.seed()
+    named_configs.ActivePropertiesFile.Invalidate()  # it was read for the environment before
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     threading.Thread(target=lambda: connection.recv(1) or os._exit(143), daemon=True).start()  # the client has gone
     before = set(sys.modules)
