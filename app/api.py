@@ -14,7 +14,7 @@ from app.problems import Problem
 blueprint = Blueprint("api", __name__)
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False).encode
-_FIRST_WAIT = 0.4  # seconds for a permit; longer, and a busy server would answer later than saying no
+_FIRST_WAIT = 0.3  # seconds for a permit; longer, and a busy server would answer later than saying no
 NEXT_WAIT = 30.0  # for the other pictures of a request that has been let in
 
 
