@@ -1,20 +1,15 @@
 """Pixels to probabilities and class-activation maps, by LiteRT. Knows no Flask."""
 
-import queue
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 from app import bundle, images
+from app.permits import Permits
 
 _TOLERANCE = 0.05  # of the self-test: how far another CPU's arithmetic may move a probability
-
-
-class Busy(Exception):
-    """All permits stayed taken for as long as the caller was ready to wait."""
 
 
 class Network:
@@ -59,21 +54,11 @@ class Classifier:
         networks = [Network(loaded) for _ in range(permits)]
         self.explains = networks[0].explains
         _self_test(loaded, networks[0])
-        self._free: queue.LifoQueue[Network] = queue.LifoQueue()  # last in, first out: the warmest caches
-        for network in networks:
-            self._free.put(network)
+        self._permits = Permits(networks)
 
-    @contextmanager
-    def permit(self, wait: float) -> Iterator[Network]:
-        """Lend a network, waiting up to `wait` seconds for one. Raises Busy."""
-        try:
-            network = self._free.get(timeout=wait)
-        except queue.Empty:
-            raise Busy from None
-        try:
-            yield network
-        finally:
-            self._free.put(network)
+    def permit(self, wait: float) -> AbstractContextManager[Network]:
+        """Lend a network, waiting up to `wait` seconds for one. Raises permits.Busy."""
+        return self._permits.one(wait)
 
 
 def _tensor(pixels: Image.Image) -> np.ndarray:

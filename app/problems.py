@@ -7,7 +7,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.http import HTTP_STATUS_CODES
 
 from app import images
-from app.classifier import Busy
+from app.permits import Busy
 
 _PICTURE_STATUS = {images.UnsupportedPicture: 415, images.PictureTooLarge: 413, images.UndecodablePicture: 422}
 
