@@ -31,7 +31,7 @@ def create_app(settings: config.Config | None = None) -> Flask:
     @app.after_request
     def harden(response: Response) -> Response:
         response.headers["X-Content-Type-Options"] = "nosniff"
-        if response.mimetype == "text/html":
+        if response.content_type.startswith("text/html"):
             response.headers.extend(_PAGE_HEADERS)
         return response
 
