@@ -16,6 +16,7 @@ from .iam import Credentials, Iam, OAuth
 from .iap import Iap
 from .kubernetes import Kubernetes
 from .proxy import Proxy
+from .registry import Registry
 from .resourcemanager import ResourceManager
 from .run import Run, RunBuilds
 from .service import Answer, Call, Refusal, api_not_enabled
@@ -31,6 +32,7 @@ SERVICES = [
     OAuth,
     Storage,
     ArtifactRegistry,
+    Registry,
     CloudBuild,
     Run,
     RunBuilds,

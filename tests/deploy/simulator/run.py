@@ -155,7 +155,9 @@ class Run(Service):
         """Start what the revision deployed, if it is not running yet."""
         spec = self.revisions[revision]["spec"]["containers"][0]
         env = {item["name"]: item["value"] for item in spec.get("env", [])}
-        files, command, settings = self.cloud.cloudbuild.program(spec["image"].partition("@")[2])
+        digest = spec["image"].partition("@")[2]
+        builder = self.cloud.cloudbuild if digest in self.cloud.cloudbuild.images else self.cloud.registry
+        files, command, settings = builder.program(digest)
         return self.cloud.workloads.start(files, command, {**settings, **env})
 
     @route("GET", NAMESPACE + "/revisions/{name}")

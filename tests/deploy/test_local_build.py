@@ -1,0 +1,43 @@
+"""BUILD=local for real: this machine's engine builds and pushes the image, and what it pushed is what is deployed."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from .conftest import Workplace
+from .simulator import Cloud
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> dict[str, str]:
+    """The real podman. Only its builds do not meet the simulator: what they install comes from the package index."""
+    real = shutil.which("podman")
+    assert real, "tests/deploy needs podman: apt-get install podman"
+    names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "SSL_CERT_FILE")
+    flags = os.environ.get("BUILD_FLAGS", "")
+    podman = tmp_path / "podman"
+    podman.write_text(
+        "#!/bin/sh\n"
+        f'if [ $1 = build ]; then shift; unset {" ".join(names)}; exec {real} build {flags} "$@"; fi\n'
+        f'exec {real} "$@"\n'
+    )
+    podman.chmod(0o755)
+    passed = {name: os.environ[name] for name in ("CONTAINERS_CONF", "PYTHON_IMAGE") if name in os.environ}
+    return {**passed, "ENGINE": "podman", "REGISTRY_AUTH_FILE": str(tmp_path / "auth.json")}
+
+
+@pytest.mark.xdist_group("containers")
+def test_image_built_here_is_pushed_and_deployed_by_its_digest(
+    cloud: Cloud, workplace: Workplace, engine: dict[str, str], tmp_path: Path
+) -> None:
+    workplace.settings(BUILD="local", PUBLIC="true")
+    path = f"{tmp_path}:{workplace.environment['PATH']}"
+    outcome = workplace.run("deploy/cloudrun/deploy.sh", PATH=path, **engine)
+    assert outcome.code == 0, outcome
+    assert cloud.changes("builds$") == []
+    (digest,) = set(cloud.artifactregistry.tags.values())
+    (revision,) = cloud.run.revisions.values()
+    assert revision["spec"]["containers"][0]["image"].endswith(f"/quintet@{digest}")
+    assert "tiger cat" in outcome.err + outcome.out  # the smoke test met what was pushed
