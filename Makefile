@@ -37,7 +37,7 @@ test-image: .venv-dev/ready .venv/ready ## Build the image, run it as Cloud Run 
 	$(DEV)/python -m pytest tests/image $(ARGS)
 
 test-deploy: .venv-dev/ready .venv/ready ## Run the deploy scripts with the real gcloud, against a simulator of Google's APIs
-	$(DEV)/python -m pytest tests/deploy -n 2 --dist loadgroup $(ARGS)
+	$(DEV)/python -m pytest tests/deploy -n 2 --dist loadfile $(ARGS)
 
 sbom: image .venv-dev/ready ## List what the image holds, as CycloneDX, in sbom.json
 	docker/sbom.sh sbom.json

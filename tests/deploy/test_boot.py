@@ -20,8 +20,6 @@ from tests.image.container import build, engine, inspect, until
 from .simulator.workloads import free_port
 from .test_pods import get
 
-pytestmark = pytest.mark.xdist_group("containers")
-
 ROOT = Path(__file__).parents[2]
 SYSTEM = "localhost/quintet-instance"
 PACKAGES = "systemd-sysv,dbus,cloud-init,iptables"

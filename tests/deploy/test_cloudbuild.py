@@ -2,13 +2,11 @@
 
 import re
 
-import pytest
 import yaml
 
 from .conftest import PROJECT, ROOT, Deployments, Outcome, Workplace
 from .simulator import Cloud
 
-pytestmark = pytest.mark.xdist_group("cloudrun")
 CONFIG = yaml.safe_load((ROOT / "cloudbuild.yaml").read_text())
 SETTINGS = "REGION=europe-west1 PUBLIC=true"
 

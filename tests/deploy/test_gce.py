@@ -3,13 +3,9 @@
 import json
 import re
 
-import pytest
-
 from .conftest import PROJECT, Deployments, Workplace
 from .simulator import Cloud
 from .simulator.service import permission_denied
-
-pytestmark = pytest.mark.xdist_group("gce")
 
 DEPLOY = "deploy/gce/deploy.sh"
 TEARDOWN = "deploy/gce/teardown.sh"

@@ -10,8 +10,6 @@ from .conftest import PROJECT, Deployments, Workplace
 from .simulator import Cloud
 from .simulator.service import permission_denied
 
-pytestmark = pytest.mark.xdist_group("gke")
-
 DEPLOY = "deploy/gke/deploy.sh"
 TEARDOWN = "deploy/gke/teardown.sh"
 

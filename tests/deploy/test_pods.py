@@ -16,8 +16,6 @@ from tests.image.container import build, engine, inspect, until
 
 from .simulator.workloads import free_port
 
-pytestmark = pytest.mark.xdist_group("containers")
-
 ROOT = Path(__file__).parents[2]
 GKE = ROOT / "deploy/gke"
 VALIDATE = Path(sys.executable).parent / "kubernetes-validate"
