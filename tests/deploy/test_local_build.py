@@ -28,7 +28,6 @@ def engine(tmp_path: Path) -> dict[str, str]:
     return {**passed, "ENGINE": "podman", "REGISTRY_AUTH_FILE": str(tmp_path / "auth.json")}
 
 
-@pytest.mark.xdist_group("containers")
 def test_image_built_here_is_pushed_and_deployed_by_its_digest(
     cloud: Cloud, workplace: Workplace, engine: dict[str, str], tmp_path: Path
 ) -> None:
