@@ -9,8 +9,6 @@ from .conftest import PROJECT, Workplace
 from .simulator import Cloud
 from .simulator.service import permission_denied
 
-pytestmark = pytest.mark.xdist_group("cloudrun")  # one worker, so that the first deployment is made once
-
 SCRIPTS = [
     f"deploy/{target}/{verb}.sh" for target in ("cloudrun", "gae", "functions") for verb in ("deploy", "teardown")
 ]

@@ -12,8 +12,6 @@ from .simulator import Cloud
 from .simulator.service import Refusal, api_not_enabled, permission_denied
 from .simulator.workloads import unpack
 
-pytestmark = pytest.mark.xdist_group("cloudrun")  # one worker, so that the first deployment is made once
-
 DEPLOY = "deploy/cloudrun/deploy.sh"
 TEARDOWN = "deploy/cloudrun/teardown.sh"
 

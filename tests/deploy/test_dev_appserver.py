@@ -19,8 +19,6 @@ from .simulator import Cloud
 from .simulator.workloads import free_port
 from .test_gae import OPEN, candidate
 
-pytestmark = pytest.mark.xdist_group("gae")  # one worker, so that the first deployment is made once
-
 
 @pytest.fixture
 def url(deployed: Deployments, cloud: Cloud, tmp_path: Path) -> Iterator[str]:

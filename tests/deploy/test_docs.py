@@ -8,7 +8,6 @@ import pytest
 
 from .conftest import PROJECT, ROOT, Workplace
 
-pytestmark = pytest.mark.xdist_group("functions")
 PAGES = sorted((ROOT / "deploy").rglob("README.md"))
 
 

@@ -4,14 +4,10 @@ import http.client
 import json
 from urllib.parse import urlsplit
 
-import pytest
-
 from .conftest import PROJECT, ROOT, Deployments, Workplace
 from .simulator import Cloud
 from .simulator.service import permission_denied
 from .simulator.workloads import unpack
-
-pytestmark = pytest.mark.xdist_group("functions")  # one worker, so that the first deployment is made once
 
 DEPLOY = "deploy/functions/deploy.sh"
 TEARDOWN = "deploy/functions/teardown.sh"

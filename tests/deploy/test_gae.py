@@ -1,12 +1,8 @@
 """deploy/gae: standard and flexible, with and without Identity-Aware Proxy."""
 
-import pytest
-
 from .conftest import INVOKER, PROJECT, Deployments, Workplace
 from .simulator import Cloud
 from .simulator.service import permission_denied
-
-pytestmark = pytest.mark.xdist_group("gae")  # one worker, so that the first deployment is made once
 
 DEPLOY = "deploy/gae/deploy.sh"
 TEARDOWN = "deploy/gae/teardown.sh"

@@ -10,8 +10,6 @@ import pytest
 from .conftest import ROOT, Workplace
 from .simulator import Cloud
 
-pytestmark = pytest.mark.xdist_group("functions")  # one worker, so that the first deployment is made once
-
 BUNDLE = ROOT / "model/imagenet"
 
 
