@@ -4,8 +4,8 @@ Five things differ. A thread stays with its connection while requests keep comin
 back costs two switches and a dozen system calls a request. A connection is closed by its own thread: waiting for the
 other side may take two seconds, in which the main thread accepts nobody. And a request that is not through after a
 minute is ended: its thread is one of a limited number. A worker that is to stop listens no more, at once. And a new
-connection goes to the worker that is less busy: left to chance, eight of them went 8:0 or 7:1 to two workers one time
-in four, and a core stood idle; or all met the worker whose threads slow clients had taken, and were not answered.
+connection goes to the worker that is less busy: left to chance, eight of them went 1:7 or 2:6 to two workers in half of
+ten trials; or all met the worker whose threads slow clients had taken, and were not answered.
 """
 
 import contextlib
