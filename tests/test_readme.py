@@ -52,6 +52,12 @@ def photos(folder):
             picture.save(folder / label / f"{number}.jpg")
 
 
+# A reader's shell knows nothing of the make that runs this test, nor of what it was given.
+ENVIRON = {
+    name: value for name, value in os.environ.items() if name not in ("ARGS", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+}
+
+
 class Reader:
     """Types the commands. A `make run` stays up until the next one, as in a second terminal."""
 
@@ -66,7 +72,7 @@ class Reader:
             self.server = subprocess.Popen(
                 ["bash", "-c", command],
                 cwd=self.folder,
-                env=os.environ | {"PORT": str(self.port)},
+                env=ENVIRON | {"PORT": str(self.port)},
                 start_new_session=True,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -77,7 +83,7 @@ class Reader:
         command = command.replace("localhost:8080", f"127.0.0.1:{self.port}")
         # The shell that runs `make test` must not run itself again: its recipe is what is looked at.
         command = "make -n test" if command == "make test" else command
-        run = subprocess.run(["bash", "-c", command], cwd=self.folder, capture_output=True, text=True, check=False)
+        run = subprocess.run(["bash", "-c", command], cwd=self.folder, env=ENVIRON, capture_output=True, text=True)
         assert run.returncode == 0, f"{command}\n{run.stdout}\n{run.stderr}"
         return run.stdout
 
