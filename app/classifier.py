@@ -18,9 +18,8 @@ class Network:
     def __init__(self, loaded: bundle.Bundle):
         try:
             interpreter = Interpreter(model_path=str(loaded.path / bundle.MODEL), num_threads=1)
-            self._signatures = interpreter.get_signature_list()
             self._classify = interpreter.get_signature_runner("serving_default")
-            self.explains = "explain" in self._signatures
+            self.explains = "explain" in interpreter.get_signature_list()
             self._explain = interpreter.get_signature_runner("explain") if self.explains else None
             shape = tuple(self._classify.get_input_details()["image"]["shape"].tolist())
         except ValueError as error:

@@ -12,10 +12,7 @@ from flask import Flask, Response, g, request
 
 _SEVERITIES = {logging.WARNING: "WARNING", logging.ERROR: "ERROR", logging.CRITICAL: "CRITICAL", logging.DEBUG: "DEBUG"}
 _TRACE_CONTEXT = re.compile(r"([0-9a-f]{32})(?:/(\d+))?(?:;o=(\d))?")  # X-Cloud-Trace-Context: TRACE/SPAN;o=1
-_TRACE_PARENT = re.compile(
-    r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})"
-)  # W3C traceparent_PROJECT = os.environ.get("GOOGLE_CLOUD_PROJECT", "")
-
+_TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")  # W3C traceparent
 _PROJECT = os.environ.get("GOOGLE_CLOUD_PROJECT", "")
 
 
@@ -56,8 +53,8 @@ def register(app: Flask, level: str, form: str) -> None:
 
     @app.after_request
     def write(response: Response) -> Response:
-        # Straight to stdout: the road through logging costs more than all else that is done for a small picture's
-        # request here. One write, so that lines of several workers do not mix.
+        # Straight to stdout: through logging it was a fifth of all that is done for a small picture's request beside
+        # decoding and inference. One write, so that lines of several workers do not mix.
         os.write(1, line(request.environ, response, time.perf_counter() - g.started).encode("utf-8", "replace"))
         return response
 
