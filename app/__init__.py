@@ -1,22 +1,28 @@
 """The Flask app that serves one bundle. It imports neither TensorFlow nor training/."""
 
-from flask import Flask, Response
+from collections.abc import Callable, Iterable
+
+from flask import Flask
 
 from app import api, bundle, classifier, config, logs, memory, ops, pages, problems
 
-_PAGE_HEADERS = {
-    # data: for heatmaps and previews, blob: for the picture that the visitor has just chosen.
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; "
-    "frame-ancestors 'self'",
-    "Referrer-Policy": "no-referrer",
-}
+_HEADERS = [("X-Content-Type-Options", "nosniff")]
+_PAGE_HEADERS = [
+    *_HEADERS,
+    (
+        "Content-Security-Policy",
+        # data: for heatmaps and previews, blob: for the picture that the visitor has just chosen.
+        "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'self'",
+    ),
+    ("Referrer-Policy", "no-referrer"),
+]
 
 
 def create_app(settings: config.Config | None = None) -> Flask:
     """Load the bundle and make the app that serves it. Raises ConfigError or BundleError."""
     settings = settings or config.from_environment()
     logs.configure(settings.log_level, settings.log_format)
-    memory.give_back()
+    memory.configure()
     # Not under /static: the functions framework's own /static route would hide it.
     app = Flask(__name__, static_folder="assets", static_url_path="/assets")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes
@@ -26,13 +32,18 @@ def create_app(settings: config.Config | None = None) -> Flask:
     for blueprint in (api.blueprint, pages.blueprint, ops.blueprint):
         app.register_blueprint(blueprint)
     problems.register(app)
-    logs.register(app, settings.log_level, settings.log_format)
-
-    @app.after_request
-    def harden(response: Response) -> Response:
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        if response.content_type.startswith("text/html"):
-            response.headers.extend(_PAGE_HEADERS)
-        return response
-
+    app.wsgi_app = logs.around(_hardened(app.wsgi_app), settings.log_level, settings.log_format)
     return app
+
+
+def _hardened(application: Callable) -> Callable:
+    """The WSGI application with the headers that keep an answer from being used for what it is not."""
+
+    def hardened(environ: dict, start_response: Callable) -> Iterable[bytes]:
+        def add(status: str, headers: list[tuple[str, str]], *error: object) -> Callable:
+            is_page = any(name == "Content-Type" and value.startswith("text/html") for name, value in headers)
+            return start_response(status, [*headers, *(_PAGE_HEADERS if is_page else _HEADERS)], *error)
+
+        return application(environ, add)
+
+    return hardened

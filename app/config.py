@@ -18,7 +18,6 @@ class Config:
     port: int = 8080
     model: str = "model/imagenet"
     web_concurrency: int = 1
-    threads: int = 128
     max_upload_mb: int = 20
     max_pixels: int = 50_000_000
     max_images: int = 16
@@ -55,7 +54,6 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Config:
         port=number("PORT", Config.port, 1, 65535),
         model=environ.get("MODEL", "").strip() or Config.model,
         web_concurrency=number("WEB_CONCURRENCY", granted_cpus(), 1, 64),
-        threads=number("THREADS", Config.threads, 1, 1024),
         max_upload_mb=number("MAX_UPLOAD_MB", Config.max_upload_mb, 1, 1024),
         max_pixels=number("MAX_PIXELS", Config.max_pixels, 1, 1_000_000_000),
         max_images=number("MAX_IMAGES", Config.max_images, 1, 1000),

@@ -6,9 +6,8 @@ import os
 import re
 import sys
 import time
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-
-from flask import Flask, Response, g, request
 
 _SEVERITIES = {logging.WARNING: "WARNING", logging.ERROR: "ERROR", logging.CRITICAL: "CRITICAL", logging.DEBUG: "DEBUG"}
 _TRACE_CONTEXT = re.compile(r"([0-9a-f]{32})(?:/(\d+))?(?:;o=(\d))?")  # X-Cloud-Trace-Context: TRACE/SPAN;o=1
@@ -44,40 +43,41 @@ def configure(level: str, form: str) -> None:
     logging.getLogger().setLevel(level.upper())
 
 
-def register(app: Flask, level: str, form: str) -> None:
-    """Write one line for each answer, unless `level` is warning or error."""
+def around(application: Callable, level: str, form: str) -> Callable:
+    """The WSGI application that also writes one line for each answer, unless `level` is warning or error."""
     if level in ("warning", "error"):
-        return
+        return application
     line = _json_line if form == "json" else _text_line
-    app.before_request(_start)
 
-    @app.after_request
-    def write(response: Response) -> Response:
-        # Straight to stdout: through logging it was a fifth of all that is done for a small picture's request beside
-        # decoding and inference. One write, so that lines of several workers do not mix.
-        os.write(1, line(request.environ, response, time.perf_counter() - g.started).encode("utf-8", "replace"))
-        return response
+    def logged(environ: dict, start_response: Callable) -> Iterable[bytes]:
+        started = time.perf_counter()
 
+        def write(status: str, headers: list[tuple[str, str]], *error: object) -> Callable:
+            # Straight to stdout: through logging it was a fifth of all that is done for a small picture's request
+            # beside decoding and inference. One write, so that lines of several workers do not mix.
+            text = line(environ, status[:3], headers, time.perf_counter() - started)
+            os.write(1, text.encode("utf-8", "replace"))
+            return start_response(status, headers, *error)
 
-def _start() -> None:
-    g.started = time.perf_counter()
+        return application(environ, write)
 
-
-def _text_line(environ: dict, response: Response, seconds: float) -> str:
-    now = time.strftime("%H:%M:%S")
-    return f"{now} INFO {_what(environ)} {response.status_code} {seconds * 1e3:.1f} ms\n"
+    return logged
 
 
-def _json_line(environ: dict, response: Response, seconds: float) -> str:
+def _text_line(environ: dict, status: str, _headers: list[tuple[str, str]], seconds: float) -> str:
+    return f"{time.strftime('%H:%M:%S')} INFO {_what(environ)} {status} {seconds * 1e3:.1f} ms\n"
+
+
+def _json_line(environ: dict, status: str, headers: list[tuple[str, str]], seconds: float) -> str:
     entry = {
         "severity": "INFO",
-        "message": f"{_what(environ)} {response.status_code} {seconds * 1e3:.1f} ms",
+        "message": f"{_what(environ)} {status} {seconds * 1e3:.1f} ms",
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "httpRequest": {
             "requestMethod": environ["REQUEST_METHOD"],
             "requestUrl": environ.get("PATH_INFO", ""),
-            "status": response.status_code,
-            "responseSize": str(response.content_length or 0),
+            "status": int(status),
+            "responseSize": next((value for name, value in headers if name == "Content-Length"), "0"),
             "userAgent": environ.get("HTTP_USER_AGENT", "")[:200],
             "latency": f"{seconds:.6f}s",
         },

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from flask import Request
 
 from app import multipart
+from app.config import Config
 from app.problems import Problem
 
 FIELD = "file"
@@ -24,35 +25,37 @@ class Upload(NamedTuple):
     content: bytes | Problem
 
 
-def read(request: Request, max_images: int) -> list[Upload]:
+def read(request: Request, config: Config) -> list[Upload]:
     """The pictures of `request`, in the order sent, at least one. Raises Problem, or werkzeug's 413 of a large body."""
     mimetype = request.mimetype
     if mimetype == "multipart/form-data":
-        uploads = _from_form(request)
+        uploads = _from_form(request, config)
     elif mimetype.startswith("image/"):
-        uploads = [Upload(None, _body(request))]
+        uploads = [Upload(None, _body(request, config))]
     elif mimetype == "application/json":
-        uploads = _from_json(_body(request))
+        uploads = _from_json(_body(request, config))
     elif not request.content_length and not mimetype:
         raise Problem(400, f"no picture in the request: {_FORMS}")
     else:
         raise Problem(415, f"the content type {mimetype[:100] or 'of the body is missing and'!r} is not read: {_FORMS}")
-    if len(uploads) > max_images:
-        raise Problem(413, f"{len(uploads)} pictures in one request; at most {max_images} are allowed: send fewer")
+    if len(uploads) > config.max_images:
+        raise Problem(
+            413, f"{len(uploads)} pictures in one request; at most {config.max_images} are allowed: send fewer"
+        )
     return uploads
 
 
-def _body(request: Request) -> bytes:
+def _body(request: Request, config: Config) -> bytes:
     """The whole body, in one read where its length is known: werkzeug copies a phone photo three times more."""
     length = request.content_length
-    if length is None or length > request.max_content_length:
+    if length is None or length > config.max_upload_bytes:
         return request.get_data(cache=False)  # in chunks, or werkzeug's 413
     return request.environ["wsgi.input"].read(length)
 
 
-def _from_form(request: Request) -> list[Upload]:
+def _from_form(request: Request, config: Config) -> list[Upload]:
     try:
-        parts = multipart.parse(_body(request), request.mimetype_params.get("boundary", ""))
+        parts = multipart.parse(_body(request, config), request.mimetype_params.get("boundary", ""))
     except multipart.MultipartError as error:
         raise Problem(400, f"{error}: send curl -F file=@cat.jpg") from error
     files = [Upload(_base_name(part.filename), part.content) for part in parts if part.name == FIELD]

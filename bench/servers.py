@@ -89,7 +89,7 @@ def environments(servers: Iterable[Server]) -> None:
 def running(server: Server, body: bytes, **settings: str | Path | int) -> Iterator[Running]:
     """Start `server` on a free port with `settings` in its environment, wait until it answers `body`, and end it."""
     port = free_port()
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("LOG_", "THREADS", "MAX_"))}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("LOG_", "MAX_"))}
     environ |= {"PORT": str(port), "WEB_CONCURRENCY": WORKERS, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
     environ |= {name: str(value) for name, value in settings.items()}
     program, *arguments = (part.format(port=port) for part in server.command)

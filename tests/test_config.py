@@ -10,9 +10,9 @@ def test_defaults_need_no_environment():
 
 
 def test_settings_are_read_and_blank_ones_are_defaults():
-    environ = {"PORT": " 9000 ", "MODEL": "model/mine", "THREADS": "", "LOG_FORMAT": "JSON", "WEB_CONCURRENCY": "3"}
+    environ = {"PORT": " 9000 ", "MODEL": "model/mine", "MAX_IMAGES": "", "LOG_FORMAT": "JSON", "WEB_CONCURRENCY": "3"}
     settings = config.from_environment(environ)
-    assert (settings.port, settings.model, settings.threads) == (9000, "model/mine", 128)
+    assert (settings.port, settings.model, settings.max_images) == (9000, "model/mine", 16)
     assert (settings.log_format, settings.web_concurrency) == ("json", 3)
 
 
@@ -24,7 +24,7 @@ def test_settings_are_read_and_blank_ones_are_defaults():
         ("PORT", "70000", "a whole number from 1 to 65535"),
         ("PORT", "-1", "a whole number"),
         ("WEB_CONCURRENCY", "0", "a whole number from 1 to 64"),
-        ("THREADS", "many", "a whole number from 1 to 1024"),
+        ("MAX_IMAGES", "many", "a whole number from 1 to 1000"),
         ("MAX_UPLOAD_MB", "20MB", "a whole number from 1 to 1024"),
         ("MAX_PIXELS", "5e7", "a whole number"),
         ("MAX_IMAGES", "\u0663", "a whole number from 1 to 1000"),

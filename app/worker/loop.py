@@ -1,0 +1,207 @@
+"""The event loop: accepts, reads and writes for all connections, and gives out those whose request is whole."""
+
+import contextlib
+import json
+import logging
+import math
+import os
+import selectors
+import socket
+import time
+from collections import deque
+from http import HTTPStatus
+
+from app import problems
+from app.permits import Busy
+from app.problems import Problem
+from app.worker import census, http1
+from app.worker.connection import Connection
+
+_SWEEP = 0.5  # seconds between two looks for connections whose time is up
+_LEAVE = 0.005  # seconds that newcomers are left to a less busy worker
+_FAREWELL = 1.0  # seconds that idle connections stay when the server stops: a request may be on its way
+_log = logging.getLogger(__name__)
+_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+
+class Loop:
+    """For one thread at a time, but for `give_back` and `stop`."""
+
+    def __init__(self, number: int, listeners: list[socket.socket], max_body: int, idle: float):
+        """`number`: the worker's. `idle`: seconds that a connection may stay without a request. `max_body`: bytes."""
+        self._number = number
+        self._listeners = listeners
+        self._max_body, self._idle = max_body, idle
+        self._selector = selectors.DefaultSelector()
+        self._open: set[Connection] = set()
+        self._ready: deque[Connection] = deque()
+        self._returned: deque[Connection] = deque()
+        self._held = 0  # bytes of all bodies
+        self._listening = self._stops = False
+        self._listen_at = math.inf  # when to look again for those that a less busy worker has left
+        self._next_sweep = 0.0
+        self._woken, self._wake = os.pipe()
+        os.set_blocking(self._woken, False)
+        self._selector.register(self._woken, _READ, self._wake_up)
+        self._listen(True)
+        census.report(number, 0)
+
+    def next(self) -> Connection | None:
+        """Wait for a connection with a request that can be answered. None after a stop, when all are gone."""
+        while True:
+            until = min(self._next_sweep, self._listen_at)
+            patience = 0 if self._ready else max(0, until - time.monotonic())
+            for key, events in self._selector.select(patience):
+                if isinstance(key.data, Connection):
+                    self._serve(key.data, events)
+                else:
+                    key.data(key.fileobj)
+            now = time.monotonic()
+            if now >= self._listen_at:
+                self._accept_what_is_left()
+            if now >= self._next_sweep:
+                self._sweep()
+            if self._ready:
+                return self._ready.popleft()
+            if self._stops and not self._open:
+                return None
+
+    def take_back(self, connection: Connection) -> None:
+        """Go on with a connection that `next` gave out, its request answered."""
+        self._follow_up(connection)
+
+    def give_back(self, connection: Connection) -> None:
+        """The same, from any thread, for a connection that was forgotten meanwhile."""
+        self._returned.append(connection)
+        os.write(self._wake, b"1")
+
+    def forget(self, connection: Connection) -> None:
+        """Leave a connection that `next` gave out alone until it is given back."""
+        self._watch(connection, 0)
+
+    def stop(self) -> None:
+        """Accept nobody any more, and answer what has begun. From any thread."""
+        self._stops = True
+        os.write(self._wake, b"1")
+
+    def _wake_up(self, pipe: int) -> None:
+        os.read(pipe, 4096)
+        while self._returned:
+            self._follow_up(self._returned.popleft())
+        if self._stops and self._listeners:
+            soon = time.monotonic() + _FAREWELL
+            census.leave(self._number)
+            self._listen(False)
+            for listener in self._listeners:
+                with contextlib.suppress(OSError):
+                    while True:  # who came before is let in
+                        self._welcome(*listener.accept())
+                listener.close()
+            self._listeners = []
+            for connection in self._open:
+                if connection.is_idle:
+                    connection.deadline = soon
+
+    def _listen(self, wanted: bool) -> None:
+        if wanted != self._listening:
+            self._listening = wanted
+            for listener in self._listeners:
+                if wanted:
+                    self._selector.register(listener, _READ, self._accept)
+                else:
+                    self._selector.unregister(listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        """Accept those who wait, as long as no other worker has clearly fewer connections; then leave them to it."""
+        while len(self._open) <= 1.25 * census.fewest():
+            try:
+                self._welcome(*listener.accept())
+            except BlockingIOError:
+                return
+            except OSError:  # no file descriptor is left
+                break
+        self._listen(False)
+        self._listen_at = time.monotonic() + _LEAVE
+
+    def _accept_what_is_left(self) -> None:
+        """The less busy worker has had its chance, and must be at a large picture: accept one."""
+        self._listen_at = math.inf
+        with contextlib.suppress(OSError):
+            for listener in self._listeners:
+                self._welcome(*listener.accept())
+        self._listen(bool(self._listeners))
+
+    def _welcome(self, sock: socket.socket, address: tuple) -> None:
+        sock.setblocking(False)
+        connection = Connection(sock, address, self._max_body, self._idle)
+        self._open.add(connection)
+        self._watch(connection, _READ)
+        census.report(self._number, len(self._open))
+
+    def _serve(self, connection: Connection, events: int) -> None:
+        """Write to it or read from it."""
+        try:
+            if events & _WRITE:
+                connection.flush()
+            elif connection.is_ready:  # whatever comes while its request waits for an answer can wait, too
+                self._watch(connection, 0)
+                return
+            else:
+                connection.receive()
+        except Problem as problem:
+            self._refuse(connection, problem)
+        self._follow_up(connection)
+
+    def _follow_up(self, connection: Connection) -> None:
+        """Do what the new state of the connection asks for."""
+        if connection.is_ready:
+            self._ready.append(connection)
+        elif request := connection.request:
+            if self._held + connection.held - connection.counted > 2 * self._max_body:
+                self._refuse(connection, problems.of(Busy()))
+            elif request.expects_continue:
+                connection.say_continue()
+        self._held += connection.held - connection.counted
+        connection.counted = connection.held
+        if connection.closed:
+            self._end(connection)
+        else:
+            self._watch(connection, _READ * connection.reads | _WRITE * connection.writes)
+
+    def _watch(self, connection: Connection, events: int) -> None:
+        if events == connection.events:
+            return
+        if not connection.events:
+            self._selector.register(connection.sock, events, connection)
+        elif not events:
+            self._selector.unregister(connection.sock)
+        else:
+            self._selector.modify(connection.sock, events, connection)
+        connection.events = events
+
+    def _refuse(self, connection: Connection, problem: Problem) -> None:
+        """Answer without the app, and close."""
+        status = f"{problem.status} {HTTPStatus(problem.status).phrase}"
+        headers = [("Content-Type", "application/problem+json"), *problem.headers.items()]
+        content = json.dumps(problem.as_json(), ensure_ascii=False).encode() + b"\n"
+        connection.send(http1.answer("", status, headers, content, keep_alive=False), last=True)
+        _log.info("request from %s refused: %s, %s", connection.address[0], status, problem.detail)
+
+    def _end(self, connection: Connection) -> None:
+        self._watch(connection, 0)
+        self._held -= connection.counted
+        self._open.discard(connection)
+        connection.sock.close()
+        if not self._stops:
+            census.report(self._number, len(self._open))
+
+    def _sweep(self) -> None:
+        """End the connections whose time is up."""
+        now = time.monotonic()
+        self._next_sweep = now + _SWEEP
+        for connection in [each for each in self._open if each.deadline < now]:
+            if connection.is_late:
+                self._refuse(connection, Problem(408, "the request did not come in time: send it again"))
+            else:
+                connection.closed = True
+            self._follow_up(connection)
