@@ -249,6 +249,16 @@ def test_busy_server_answers_503_and_says_when_to_come_back(client, app, cat):
     assert post(client, ("cat.jpg", cat)).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/predict", "/"])
+def test_request_that_was_in_line_too_long_is_turned_away(client, cat, path):
+    data = {"file": (io.BytesIO(cat), "cat.jpg")}
+    response = client.post(path, data=data, environ_overrides={"quintet.waited": 0.31})
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "1"
+    data = {"file": (io.BytesIO(cat), "cat.jpg")}
+    assert client.post(path, data=data, environ_overrides={"quintet.waited": 0.29}).status_code == 200
+
+
 def test_permit_comes_back_after_a_bad_picture(client, app, cat):
     problem(post(client, ("broken.jpg", cat[:2000])), 422)
     with app.extensions["classifier"].permit(wait=0.01):

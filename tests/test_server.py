@@ -8,9 +8,11 @@ import signal
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from PIL import Image
 
 from tests.conftest import ROOT
 
@@ -108,6 +110,24 @@ def test_stop_finishes_what_is_under_way_and_refuses_what_is_new(cat):
         link.sendall(cat[1000:])
         assert link.recv(65536).startswith(b"HTTP/1.1 200 ")
         assert process.wait(10) == 0
+
+
+def test_others_are_answered_while_pictures_take_long(encode):
+    large = encode(Image.new("L", (4000, 4000)), "PNG")  # a tenth of a second each
+    parts = [b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + large + b"\r\n"] * 16
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    # Nobody reads its log meanwhile: a line for each of these requests would fill the pipe.
+    started = running(WEB_CONCURRENCY=1, LOG_LEVEL="warning")
+    with started as (port, _), ThreadPoolExecutor() as pool:
+        long = pool.submit(request, port, "POST", "/predict", b"".join([*parts, b"--b--\r\n"]), **headers)
+        waits = []
+        while not long.done():
+            started = time.monotonic()
+            assert request(port, "GET", "/health")[0] == 200
+            waits.append(time.monotonic() - started)
+        assert long.result()[0] == 200
+    assert len(waits) > 3
+    assert max(waits) < 0.5
 
 
 def test_start_says_the_address():

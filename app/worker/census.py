@@ -1,4 +1,4 @@
-"""How many connections each worker has, in memory that all of them share: it is made before they are forked.
+"""How many lively connections each worker has, in memory that all of them share: it is made before they are forked.
 
 Left to chance, or to who wakes first, eight connections went 8:0 or 7:1 to two workers as often as not, and half of
 the machine had nothing to do.

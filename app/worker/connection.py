@@ -17,9 +17,10 @@ class Connection:
     def __init__(self, sock: socket.socket, address: tuple, max_body: int, idle: float):
         self.sock = sock
         self.address = address
-        self.arrived = 0.0  # when the request at hand was whole
+        self.arrived = time.monotonic()  # when the latest request was whole
         self.closed = self.hung_up = False
-        self.events = self.counted = 0  # the loop's: what it is watched for, and the bytes of it that are accounted for
+        # The loop's: what it is watched for, the bytes of it that are counted, and whether requests come from it.
+        self.events, self.counted, self.is_lively = 0, 0, True
         self._idle = idle
         self.deadline = time.monotonic() + idle
         self._reader = Reader(max_body)

@@ -11,13 +11,13 @@ import time
 from collections import deque
 from http import HTTPStatus
 
-from app import problems
+from app import memory, problems
 from app.permits import Busy
 from app.problems import Problem
 from app.worker import census, http1
 from app.worker.connection import Connection
 
-_SWEEP = 0.5  # seconds between two looks for connections whose time is up
+_SWEEP = 0.25  # seconds between two looks for connections whose time is up
 _LEAVE = 0.005  # seconds that newcomers are left to a less busy worker
 _FAREWELL = 1.0  # seconds that idle connections stay when the server stops: a request may be on its way
 _log = logging.getLogger(__name__)
@@ -37,6 +37,8 @@ class Loop:
         self._ready: deque[Connection] = deque()
         self._returned: deque[Connection] = deque()
         self._held = 0  # bytes of all bodies
+        self._lively = 0  # connections that requests come from
+        self._worked = False  # since memory was released
         self._listening = self._stops = False
         self._listen_at = math.inf  # when to look again for those that a less busy worker has left
         self._next_sweep = 0.0
@@ -63,7 +65,7 @@ class Loop:
                 self._sweep()
             if self._ready:
                 return self._ready.popleft()
-            if self._stops and not self._open:
+            if not self._listeners and not self._open:  # a stop has been seen through
                 return None
 
     def take_back(self, connection: Connection) -> None:
@@ -113,7 +115,7 @@ class Loop:
 
     def _accept(self, listener: socket.socket) -> None:
         """Accept those who wait, as long as no other worker has clearly fewer connections; then leave them to it."""
-        while len(self._open) <= 1.25 * census.fewest():
+        while self._lively <= 1.25 * census.fewest():
             try:
                 self._welcome(*listener.accept())
             except BlockingIOError:
@@ -135,8 +137,9 @@ class Loop:
         sock.setblocking(False)
         connection = Connection(sock, address, self._max_body, self._idle)
         self._open.add(connection)
+        self._worked = True
         self._watch(connection, _READ)
-        census.report(self._number, len(self._open))
+        self._count(1)
 
     def _serve(self, connection: Connection, events: int) -> None:
         """Write to it or read from it."""
@@ -192,11 +195,10 @@ class Loop:
         self._held -= connection.counted
         self._open.discard(connection)
         connection.sock.close()
-        if not self._stops:
-            census.report(self._number, len(self._open))
+        self._count(-connection.is_lively)
 
     def _sweep(self) -> None:
-        """End the connections whose time is up."""
+        """End the connections whose time is up, and see which are still lively."""
         now = time.monotonic()
         self._next_sweep = now + _SWEEP
         for connection in [each for each in self._open if each.deadline < now]:
@@ -205,3 +207,15 @@ class Loop:
             else:
                 connection.closed = True
             self._follow_up(connection)
+        for connection in self._open:
+            connection.is_lively = connection.is_ready or connection.arrived > now - _SWEEP
+        self._count(sum(connection.is_lively for connection in self._open) - self._lively)
+        if self._worked and not self._lively:
+            self._worked = False
+            memory.release()
+
+    def _count(self, change: int) -> None:
+        """Tell the other workers how many lively connections there are: idle and slow ones are no work."""
+        self._lively += change
+        if not self._stops:
+            census.report(self._number, self._lively)
