@@ -64,6 +64,14 @@ class Worker(base.Worker):
         self._leader.start()
 
     def _lead(self) -> None:
+        try:
+            self._serve()
+        except Exception:  # a worker without a leader would hang: better end it, and have another one started
+            _log.exception("the event loop failed")
+            self.alive = False
+            self._finished.set()
+
+    def _serve(self) -> None:
         """Answer requests until another thread has taken over. Runs in a thread of its own."""
         me = threading.current_thread()
         while connection := self._loop.next():
