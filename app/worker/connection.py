@@ -18,7 +18,7 @@ class Connection:
         self.sock = sock
         self.address = address
         self.arrived = time.monotonic()  # when the latest request was whole
-        self.closed = self.hung_up = False
+        self.closed = False
         # The loop's: what it is watched for, the bytes of it that are counted, and whether requests come from it.
         self.events, self.counted, self.is_lively = 0, 0, True
         self._idle = idle
@@ -49,7 +49,7 @@ class Connection:
 
     @property
     def reads(self) -> bool:
-        return self._lingers or not (self._last or self._unsent or self.hung_up)
+        return self._lingers or not (self._last or self._unsent)
 
     @property
     def writes(self) -> bool:
@@ -74,8 +74,6 @@ class Connection:
             if self.is_idle:
                 self.deadline = time.monotonic() + _LONGEST
             self._reader.feed(data)
-        elif self.is_ready:  # it says no more, but may still listen
-            self.hung_up = True
         else:
             self.closed = True
         if self.is_ready:
@@ -91,9 +89,9 @@ class Connection:
     def send(self, answer: bytes, last: bool) -> None:
         """Answer the request at hand. What the client does not take at once waits for `flush`."""
         request = self._reader.requests.popleft() if self._reader.requests else None
-        self._last = last or self.hung_up
+        self._last = last
         # Closed while something that it sent lies unread, the connection would be reset, and the answer lost.
-        self._lingers = self._last and not self.hung_up and not (request and request.whole)
+        self._lingers = last and not (request and request.whole)
         self._unsent = memoryview(answer)
         self.deadline = time.monotonic() + _LONGEST
         self.flush()
