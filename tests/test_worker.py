@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.problems import Problem
-from app.worker import census, connection, http1, loop
+from app.worker import census, connection, door, http1, loop
 
 POST = b"POST /predict?top=3 HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 5\r\n\r\nhello"
 GET = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -263,7 +263,7 @@ def _soon(link):
 
 
 def test_newcomers_are_left_to_a_worker_with_fewer_connections_for_a_moment(monkeypatch):
-    monkeypatch.setattr(loop, "_LEAVE", 0.5)
+    monkeypatch.setattr(door, "_LEAVE", 0.5)
     census.report(2, 0)
     try:
         with echoing(number=1) as echo, linked(echo) as one:

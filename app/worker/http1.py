@@ -1,6 +1,7 @@
 """HTTP/1.1 and WSGI (PEP 3333): requests out of bytes as they come, answers into bytes. llhttp does the parsing."""
 
 import io
+import json
 import os
 import sys
 import time
@@ -8,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from email.utils import formatdate
 from functools import lru_cache
+from http import HTTPStatus
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -178,6 +180,14 @@ def answer(method: str, status: str, headers: list[tuple[str, str]], content: by
         lines.append(f"Content-Length: {len(content)}")
     head = "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n"
     return head + content if has_content and method != "HEAD" else head
+
+
+def refusal(problem: Problem) -> bytes:
+    """The answer to what the app never sees, after which nothing more is read."""
+    headers = [("Content-Type", "application/problem+json"), *problem.headers.items()]
+    content = json.dumps(problem.as_json(), ensure_ascii=False).encode() + b"\n"
+    status = f"{problem.status} {HTTPStatus(problem.status).phrase}"
+    return answer("", status, headers, content, keep_alive=False)
 
 
 @lru_cache(1)

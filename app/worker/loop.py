@@ -1,24 +1,21 @@
 """The event loop: accepts, reads and writes for all connections, and gives out those whose request is whole."""
 
-import contextlib
-import json
 import logging
-import math
 import os
 import selectors
 import socket
 import time
 from collections import deque
-from http import HTTPStatus
+from collections.abc import Iterator
 
 from app import memory, problems
 from app.permits import Busy
 from app.problems import Problem
-from app.worker import census, http1
+from app.worker import http1
 from app.worker.connection import Connection
+from app.worker.door import Door, Newcomer
 
 _SWEEP = 0.25  # seconds between two looks for connections whose time is up
-_LEAVE = 0.005  # seconds that newcomers are left to a less busy worker
 _FAREWELL = 1.0  # seconds that idle connections stay when the server stops: a request may be on its way
 _log = logging.getLogger(__name__)
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -29,43 +26,40 @@ class Loop:
 
     def __init__(self, number: int, listeners: list[socket.socket], max_body: int, idle: float):
         """`number`: the worker's. `idle`: seconds that a connection may stay without a request. `max_body`: bytes."""
-        self._number = number
-        self._listeners = listeners
         self._max_body, self._idle = max_body, idle
         self._selector = selectors.DefaultSelector()
         self._open: set[Connection] = set()
         self._ready: deque[Connection] = deque()
         self._returned: deque[Connection] = deque()
         self._held = 0  # bytes of all bodies
-        self._lively = 0  # connections that requests come from
         self._worked = False  # since memory was released
-        self._listening = self._stops = False
-        self._listen_at = math.inf  # when to look again for those that a less busy worker has left
+        self._stops = False
         self._next_sweep = 0.0
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._woken, False)
-        self._selector.register(self._woken, _READ, self._wake_up)
-        self._listen(True)
-        census.report(number, 0)
+        self._selector.register(self._woken, _READ)
+        self._door = Door(number, listeners, self._selector)
 
     def next(self) -> Connection | None:
         """Wait for a connection with a request that can be answered. None after a stop, when all are gone."""
         while True:
-            until = min(self._next_sweep, self._listen_at)
+            until = min(self._next_sweep, self._door.again)
             patience = 0 if self._ready else max(0, until - time.monotonic())
             for key, events in self._selector.select(patience):
                 if isinstance(key.data, Connection):
                     self._serve(key.data, events)
+                elif key.data is self._door:
+                    self._welcome(self._door.newcomers())
                 else:
-                    key.data(key.fileobj)
+                    self._wake_up()
             now = time.monotonic()
-            if now >= self._listen_at:
-                self._accept_what_is_left()
+            if now >= self._door.again:
+                self._welcome(self._door.left_over())
             if now >= self._next_sweep:
                 self._sweep()
             if self._ready:
                 return self._ready.popleft()
-            if not self._listeners and not self._open:  # a stop has been seen through
+            if self._door.closed and not self._open:
                 return None
 
     def take_back(self, connection: Connection) -> None:
@@ -86,60 +80,26 @@ class Loop:
         self._stops = True
         os.write(self._wake, b"1")
 
-    def _wake_up(self, pipe: int) -> None:
-        os.read(pipe, 4096)
+    def _wake_up(self) -> None:
+        """See to what other threads have asked for."""
+        os.read(self._woken, 4096)
         while self._returned:
             self._follow_up(self._returned.popleft())
-        if self._stops and self._listeners:
+        if self._stops and not self._door.closed:
+            self._welcome(self._door.close())
             soon = time.monotonic() + _FAREWELL
-            census.leave(self._number)
-            self._listen(False)
-            for listener in self._listeners:
-                with contextlib.suppress(OSError):
-                    while True:  # who came before is let in
-                        self._welcome(*listener.accept())
-                listener.close()
-            self._listeners = []
             for connection in self._open:
                 if connection.is_idle:
                     connection.deadline = soon
 
-    def _listen(self, wanted: bool) -> None:
-        if wanted != self._listening:
-            self._listening = wanted
-            for listener in self._listeners:
-                if wanted:
-                    self._selector.register(listener, _READ, self._accept)
-                else:
-                    self._selector.unregister(listener)
-
-    def _accept(self, listener: socket.socket) -> None:
-        """Accept those who wait, as long as no other worker has clearly fewer connections; then leave them to it."""
-        while self._lively <= 1.25 * census.fewest():
-            try:
-                self._welcome(*listener.accept())
-            except BlockingIOError:
-                return
-            except OSError:  # no file descriptor is left
-                break
-        self._listen(False)
-        self._listen_at = time.monotonic() + _LEAVE
-
-    def _accept_what_is_left(self) -> None:
-        """The less busy worker has had its chance, and must be at a large picture: accept one."""
-        self._listen_at = math.inf
-        with contextlib.suppress(OSError):
-            for listener in self._listeners:
-                self._welcome(*listener.accept())
-        self._listen(bool(self._listeners))
-
-    def _welcome(self, sock: socket.socket, address: tuple) -> None:
-        sock.setblocking(False)
-        connection = Connection(sock, address, self._max_body, self._idle)
-        self._open.add(connection)
-        self._worked = True
-        self._watch(connection, _READ)
-        self._count(1)
+    def _welcome(self, newcomers: Iterator[Newcomer]) -> None:
+        for sock, address in newcomers:
+            sock.setblocking(False)
+            connection = Connection(sock, address, self._max_body, self._idle)
+            self._open.add(connection)
+            self._watch(connection, _READ)
+            self._door.busy += 1
+            self._worked = True
 
     def _serve(self, connection: Connection, events: int) -> None:
         """Write to it or read from it."""
@@ -184,18 +144,15 @@ class Loop:
 
     def _refuse(self, connection: Connection, problem: Problem) -> None:
         """Answer without the app, and close."""
-        status = f"{problem.status} {HTTPStatus(problem.status).phrase}"
-        headers = [("Content-Type", "application/problem+json"), *problem.headers.items()]
-        content = json.dumps(problem.as_json(), ensure_ascii=False).encode() + b"\n"
-        connection.send(http1.answer("", status, headers, content, keep_alive=False), last=True)
-        _log.info("request from %s refused: %s, %s", connection.address[0], status, problem.detail)
+        connection.send(http1.refusal(problem), last=True)
+        _log.info("request from %s refused: %d, %s", connection.address[0], problem.status, problem.detail)
 
     def _end(self, connection: Connection) -> None:
         self._watch(connection, 0)
         self._held -= connection.counted
         self._open.discard(connection)
         connection.sock.close()
-        self._count(-connection.is_lively)
+        self._door.busy -= connection.is_lively
 
     def _sweep(self) -> None:
         """End the connections whose time is up, and see which are still lively."""
@@ -207,15 +164,9 @@ class Loop:
             else:
                 connection.closed = True
             self._follow_up(connection)
-        for connection in self._open:
+        for connection in self._open:  # idle and slow ones are no work
             connection.is_lively = connection.is_ready or connection.arrived > now - _SWEEP
-        self._count(sum(connection.is_lively for connection in self._open) - self._lively)
-        if self._worked and not self._lively:
+        self._door.busy = sum(connection.is_lively for connection in self._open)
+        if self._worked and not self._door.busy:
             self._worked = False
             memory.release()
-
-    def _count(self, change: int) -> None:
-        """Tell the other workers how many lively connections there are: idle and slow ones are no work."""
-        self._lively += change
-        if not self._stops:
-            census.report(self._number, self._lively)
