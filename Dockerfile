@@ -12,7 +12,7 @@ WORKDIR /opt/venv/lib/python3.13/site-packages
 # hadolint ignore=SC2046 # the names are patterns, and several on a line
 RUN rm -rf $(sed 's/#.*//' /build/left-out.txt) \
     && /opt/venv/bin/python /build/compile.py . --imports \
-       ai_edge_litert.interpreter flask gunicorn.app.wsgiapp httptools PIL.TiffImagePlugin subprocess
+       ai_edge_litert.interpreter flask gunicorn.app.wsgiapp gunicorn.workers.base httptools PIL.TiffImagePlugin subprocess
 
 FROM dependencies AS application
 # The folder of the bundle to serve, below model/.

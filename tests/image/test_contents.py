@@ -60,7 +60,7 @@ def test_stop_signal_is_named(config):
 def test_every_imported_module_brings_its_bytecode(served):
     """Python's own as well: the official image has none, and a read-only root cannot keep what a start compiles."""
     code = """
-import sys, os, gunicorn.app.wsgiapp, httptools, app.wsgi
+import sys, os, gunicorn.app.wsgiapp, app.worker, app.wsgi
 specs = [module.__spec__ for module in list(sys.modules.values()) if getattr(module, "__spec__", None)]
 print(*(s.origin for s in specs if (s.origin or "").endswith(".py") and not os.path.exists(s.cached)))
 print(*{s.cached.split("/")[2] for s in specs if s.cached})
