@@ -24,16 +24,19 @@ def of(classifier: Classifier, sent: list[Upload], top: int, explain: bool, max_
     patience = _FIRST_WAIT - waited
     if patience <= 0:
         raise Busy
-    entries, errors = [], []
+    entries, first = [], None
     for upload in sent:
         try:
             entry = _entry(classifier, upload, top, explain, max_pixels, NEXT_WAIT if entries else patience)
         except (Problem, images.PictureError) as error:
-            errors.append(error)
+            first = first or error
             entry = {"filename": upload.filename, "error": problems.of(error).as_json()}
         entries.append(entry)
-    if len(errors) == len(entries):
-        raise errors[0]
+    if all("error" in entry for entry in entries):
+        try:
+            raise first
+        finally:
+            first = None  # it leads to this frame: each holding the other, both would stay for long, pictures and all
     bundle = classifier.bundle
     return {"model": {"name": bundle.name, "version": bundle.version}, "predictions": entries}
 
