@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.problems import Problem
-from app.worker import census, connection, door, http1, loop
+from app.worker import Worker, census, connection, door, http1, loop
 
 POST = b"POST /predict?top=3 HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 5\r\n\r\nhello"
 GET = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -295,3 +295,16 @@ def test_after_a_stop_nobody_is_accepted_and_what_has_begun_is_answered():
             pytest.fail("still accepting")
         link.sendall(POST[-1:])
         assert link.recv(65536).endswith(b"hello")
+
+
+def test_worker_whose_loop_fails_ends_so_that_another_one_is_started(caplog):
+    class Failing:
+        def next(self):
+            raise RuntimeError("out of luck")
+
+    worker = Worker.__new__(Worker)  # gunicorn's own __init__ wants a whole server
+    worker.alive, worker._finished, worker._loop = True, threading.Event(), Failing()
+    worker._lead()
+    assert not worker.alive
+    assert worker._finished.is_set()
+    assert "out of luck" in caplog.text
