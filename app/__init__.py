@@ -32,6 +32,7 @@ def create_app(settings: config.Config | None = None) -> Flask:
     for blueprint in (api.blueprint, pages.blueprint, ops.blueprint):
         app.register_blueprint(blueprint)
     problems.register(app)
+    memory.release()  # what loading took, before workers are forked that would each get a copy of it
     app.wsgi_app = logs.around(_hardened(app.wsgi_app), settings.log_level, settings.log_format)
     return app
 
