@@ -69,7 +69,7 @@ def test_rolling_restart_loses_no_request(server, body):
 
 def test_good_and_bad_pictures_leave_nothing_behind(server, tmp_path):
     # So few requests are still part of the warm-up; what grows with every request grows by far more.
-    held(leaks.measure(server, tmp_path, 3000), memory=20)
+    held(leaks.measure(server, tmp_path, 3000), memory=40)
 
 
 def test_missing_program_is_named_with_its_cure(monkeypatch):
