@@ -211,6 +211,16 @@ def test_client_that_asks_whether_to_go_on_is_told_to():
         assert link.recv(65536).endswith(b"hello")
 
 
+def test_memory_is_given_back_whenever_a_kept_connection_falls_silent(monkeypatch):
+    released = threading.Semaphore(0)
+    monkeypatch.setattr(loop.memory, "release", released.release)
+    with echoing() as echo, linked(echo) as link:
+        for _ in range(2):
+            link.sendall(POST)
+            assert link.recv(65536).endswith(b"hello")
+            assert released.acquire(timeout=WAIT)
+
+
 def test_answer_larger_than_the_socket_takes_arrives_whole():
     size = 20_000_000
     with echoing(max_body=size) as echo, linked(echo) as link:

@@ -99,7 +99,6 @@ class Loop:
             self._open.add(connection)
             self._watch(connection, _READ)
             self._door.busy += 1
-            self._worked = True
 
     def _serve(self, connection: Connection, events: int) -> None:
         """Write to it or read from it."""
@@ -119,6 +118,7 @@ class Loop:
         """Do what the new state of the connection asks for."""
         if connection.is_ready:
             self._ready.append(connection)
+            self._worked = True
         elif request := connection.request:
             if self._held + connection.held - connection.counted > 2 * self._max_body:
                 self._refuse(connection, problems.of(Busy()))
