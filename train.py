@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from app.bundle import BundleError
+from app.bundle import BundleError, is_replaceable
 from training import TrainingError
 from training.importing import arguments as importing
 from training.quiet import quiet
@@ -60,7 +60,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
             raise TrainingError(f"--{name.replace('_', '-')} {value} is out of range: choose {low} to {high}")
     if args.model:
         args.out = args.out or Path("model") / args.model.stem
-    if args.out and args.out.exists() and not (args.out.is_dir() and _replaceable(args.out)):
+    if args.out and not is_replaceable(args.out):
         raise TrainingError(f"--out {args.out} exists and is no bundle: name a new folder, or one that train.py wrote")
     if args.model:
         args.request = importing.check(args)
@@ -155,10 +155,6 @@ def _check_mode(args: argparse.Namespace) -> None:
     idle = [name.replace("_", "-") for name in given if name not in allowed]
     if idle and (args.model or args.pretrained):
         raise TrainingError(f"{mode} trains nothing, so --{idle[0]} has no effect: leave it out")
-
-
-def _replaceable(folder: Path) -> bool:
-    return not any(folder.iterdir()) or (folder / "model.json").is_file()
 
 
 def _load_tensorflow() -> None:

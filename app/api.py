@@ -17,20 +17,22 @@ def predict() -> Response:
     # The request itself: every look through Flask's proxy costs a microsecond or two, and there are twenty below.
     sent, extensions = request._get_current_object(), current_app.extensions
     classifier, config = extensions["classifier"], extensions["config"]
-    labels = len(classifier.bundle.labels)
-    top = _number(sent, "top", min(5, labels), 1, labels)
+    top = _number(sent, "top", classifier.default_top, 1, len(classifier.bundle.labels))
     explain = bool(_number(sent, "explain", 0, 0, 1))
     if explain and not classifier.explains:
         raise Problem(400, f"the model {classifier.bundle.name} has no heatmap: leave explain out")
     pictures = uploads.read(sent, config)
-    # Our worker says how long the request was in line; other servers do not.
-    waited = sent.environ.get("quintet.waited", 0)
-    return _json(predictions.of(classifier, pictures, top, explain, config.max_pixels, waited))
+    return _json(predictions.of(classifier, pictures, top, explain, config.max_pixels, waited(sent)))
 
 
 @blueprint.get("/model")
 def model() -> Response:
     return _json(current_app.extensions["classifier"].bundle.card)
+
+
+def waited(sent: Request) -> float:
+    """Seconds that the request was in line, which our worker says and other servers do not."""
+    return sent.environ.get("quintet.waited", 0)
 
 
 def _number(sent: Request, name: str, default: int, low: int, high: int) -> int:

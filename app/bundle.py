@@ -89,7 +89,7 @@ def writing(folder: Path | str) -> Iterator[Path]:
     """
     folder = Path(folder).resolve()
     _restore(folder)
-    if folder.exists() and not (folder.is_dir() and ((folder / CARD).exists() or not any(folder.iterdir()))):
+    if not is_replaceable(folder):
         raise BundleError(f"{folder} exists and is not a bundle: choose another folder, or delete it first")
     folder.parent.mkdir(parents=True, exist_ok=True)
     staged, old = _beside(folder, "new"), _beside(folder, "old")
@@ -107,6 +107,11 @@ def writing(folder: Path | str) -> Iterator[Path]:
         folder.rename(old)
     staged.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def is_replaceable(folder: Path) -> bool:
+    """Whether a bundle may be written to `folder`: there is nothing in it that would be lost, or a bundle."""
+    return not folder.exists() or (folder.is_dir() and ((folder / CARD).exists() or not any(folder.iterdir())))
 
 
 def write_card(staged: Path, card: dict) -> dict:

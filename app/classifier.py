@@ -52,6 +52,7 @@ class Classifier:
         self.bundle = loaded
         networks = [Network(loaded) for _ in range(permits)]
         self.explains = networks[0].explains
+        self.default_top = min(5, len(loaded.labels))
         _self_test(loaded, networks[0])
         self._permits = Permits(networks)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flask import Blueprint, Response, current_app, render_template, request, send_from_directory
 
-from app import images, predictions, problems, uploads
+from app import api, images, predictions, problems, uploads
 
 blueprint = Blueprint("pages", __name__)
 
@@ -28,13 +28,13 @@ def classify() -> tuple[str, int, dict[str, str]]:
     classifier, config = current_app.extensions["classifier"], current_app.extensions["config"]
     try:
         sent = _chosen_sample() if _is_sample_form() else uploads.read(request, config)
-        top, waited = min(5, len(classifier.bundle.labels)), request.environ.get("quintet.waited", 0)
-        body = predictions.of(classifier, sent, top, classifier.explains, config.max_pixels, waited)
+        body = predictions.of(
+            classifier, sent, classifier.default_top, classifier.explains, config.max_pixels, api.waited(request)
+        )
         for upload, entry in zip(sent, body["predictions"], strict=True):
             if "error" not in entry:
-                with classifier.permit(
-                    predictions.NEXT_WAIT
-                ):  # decoding needs one wherever it happens: that bounds memory
+                # Decoding needs a permit wherever it happens: that bounds memory.
+                with classifier.permit(predictions.NEXT_WAIT):
                     entry["preview"] = _preview(upload.content, config.max_pixels)
     except Exception as error:  # every error is shown on the page, as problems.py says it
         problem = problems.of(error)

@@ -1,7 +1,6 @@
 """HTTP/1.1 and WSGI (PEP 3333): requests out of bytes as they come, answers into bytes. llhttp does the parsing."""
 
 import io
-import json
 import os
 import sys
 import time
@@ -9,7 +8,6 @@ from collections import deque
 from collections.abc import Callable
 from email.utils import formatdate
 from functools import lru_cache
-from http import HTTPStatus
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -184,10 +182,8 @@ def answer(method: str, status: str, headers: list[tuple[str, str]], content: by
 
 def refusal(problem: Problem) -> bytes:
     """The answer to what the app never sees, after which nothing more is read."""
-    headers = [("Content-Type", "application/problem+json"), *problem.headers.items()]
-    content = json.dumps(problem.as_json(), ensure_ascii=False).encode() + b"\n"
-    status = f"{problem.status} {HTTPStatus(problem.status).phrase}"
-    return answer("", status, headers, content, keep_alive=False)
+    response = problem.as_response()
+    return answer("", response.status, list(response.headers), response.get_data(), keep_alive=False)
 
 
 @lru_cache(1)

@@ -34,7 +34,6 @@ need_forwarding() {
 }
 
 need_balancer() {
-  local map
   SCHEME=EXTERNAL_MANAGED CHECK_SCOPE=(--global-health-checks)
   if [ "$PUBLIC" = false ]; then SCHEME=INTERNAL_MANAGED CHECK_SCOPE=(--health-checks-region="$REGION"); fi
   if ! exists gcloud compute forwarding-rules describe "$NAME-http" "${SCOPE[@]}" --format='value(name)'; then
