@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 
 from app.config import Config
 from tests.conftest import ROOT
-from tests.test_server import free_port, wait_ready
+from tests.ports import free_port
+from tests.test_server import wait_ready
 
 README = (ROOT / "README.md").read_text("utf-8")
 

@@ -15,14 +15,9 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT
+from tests.ports import free_port
 
 GUNICORN = ROOT / ".venv" / "bin" / "gunicorn"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def start(**settings):

@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from tests.image.container import build, engine, inspect, until
+from tests.ports import free_port
 
-from .simulator.workloads import free_port
 from .test_pods import get
 
 ROOT = Path(__file__).parents[2]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import INVOKER, PROJECT, ROOT, Deployments, Workplace
+from .scenarios import printed_curl_classifies
 from .simulator import Cloud
 from .simulator.service import Refusal, api_not_enabled, permission_denied
 from .simulator.workloads import unpack
@@ -30,9 +31,7 @@ def test_first_deployment_is_tested_before_anybody_may_see_it(deployed: Deployme
 
 
 def test_the_printed_curl_classifies_a_photo(deployed: Deployments, workplace: Workplace) -> None:
-    outcome = deployed("cloudrun", PUBLIC="true")
-    answer = workplace.run("bash", "-c", outcome.out.strip().splitlines()[-1])
-    assert json.loads(answer.out)["predictions"][0]["label"], answer
+    printed_curl_classifies(workplace, deployed("cloudrun", PUBLIC="true"))
 
 
 def test_the_service_is_as_service_yaml_says(deployed: Deployments, cloud: Cloud) -> None:

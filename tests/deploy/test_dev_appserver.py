@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
+
 from .conftest import ROOT, Deployments
 from .simulator import Cloud
-from .simulator.workloads import free_port
 from .test_gae import OPEN, candidate
 
 

@@ -5,6 +5,7 @@ import json
 from urllib.parse import urlsplit
 
 from .conftest import PROJECT, ROOT, Deployments, Workplace
+from .scenarios import dry_run_can_be_pasted
 from .simulator import Cloud
 from .simulator.service import permission_denied
 from .simulator.workloads import unpack
@@ -113,11 +114,7 @@ def test_candidate_that_fails_gets_no_traffic(deployed: Deployments, cloud: Clou
 
 
 def test_dry_run_changes_nothing_and_what_it_prints_can_be_pasted(cloud: Cloud, workplace: Workplace) -> None:
-    printed = workplace.run(DEPLOY, "--dry-run")
-    assert printed.code == 0, printed
-    assert cloud.changes() == []
-    pasted = workplace.run("bash", "-euo", "pipefail", "-c", printed.out)
-    assert pasted.code == 0, pasted
+    dry_run_can_be_pasted(cloud, workplace, DEPLOY)
     assert cloud.run.serving(NAME)
     assert cloud.run.invokers(NAME) == set()
 

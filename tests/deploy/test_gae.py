@@ -1,6 +1,7 @@
 """deploy/gae: standard and flexible, with and without Identity-Aware Proxy."""
 
 from .conftest import INVOKER, PROJECT, Deployments, Workplace
+from .scenarios import dry_run_can_be_pasted
 from .simulator import Cloud
 from .simulator.service import permission_denied
 
@@ -152,11 +153,7 @@ def test_permission_denied_says_what_to_do(cloud: Cloud, workplace: Workplace) -
 
 
 def test_dry_run_can_be_pasted_and_private_means_identity_aware_proxy(cloud: Cloud, workplace: Workplace) -> None:
-    printed = workplace.run(DEPLOY, "--dry-run")
-    assert printed.code == 0, printed
-    assert cloud.changes() == []
-    pasted = workplace.run("bash", "-euo", "pipefail", "-c", printed.out)
-    assert pasted.code == 0, pasted
+    dry_run_can_be_pasted(cloud, workplace, DEPLOY)
     assert cloud.appengine.serving("quintet") == candidate(cloud)["id"]
     assert cloud.appengine.app["iap"]["enabled"] is True
     guarded = next(i for i, c in enumerate(cloud.changes()) if c == f"PATCH appengine.googleapis.com/v1/apps/{PROJECT}")

@@ -1,9 +1,9 @@
 """deploy/gce: first, second and new deployments, sick versions and the way back."""
 
-import json
 import re
 
 from .conftest import PROJECT, Deployments, Workplace
+from .scenarios import DOMAIN, certificate_comes, dry_run_can_be_pasted, printed_curl_classifies
 from .simulator import Cloud
 from .simulator.service import permission_denied
 
@@ -34,9 +34,7 @@ def test_first_deployment_is_tested_through_the_balancer_and_says_what_http_mean
 
 
 def test_the_printed_curl_classifies_a_photo(deployed: Deployments, workplace: Workplace) -> None:
-    outcome = deployed("gce", PUBLIC="true")
-    answer = workplace.run("bash", "-c", outcome.out.strip().splitlines()[-1])
-    assert json.loads(answer.out)["predictions"][0]["label"], answer
+    printed_curl_classifies(workplace, deployed("gce", PUBLIC="true"))
 
 
 def test_instances_have_no_public_address_and_run_the_image_by_digest(deployed: Deployments, cloud: Cloud) -> None:
@@ -171,21 +169,13 @@ def test_domain_speaks_http_until_its_certificate_is_there_and_then_redirects(
     deployed: Deployments, cloud: Cloud, workplace: Workplace
 ) -> None:
     deployed("gce", PUBLIC="true")
-    workplace.settings(PUBLIC="true", DOMAIN="quintet.example.com")
+    workplace.settings(PUBLIC="true", DOMAIN=DOMAIN)
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 0, outcome
     (address,) = {thing["address"] for thing in cloud.compute.named("addresses").values()}
-    assert f"Point quintet.example.com to {address}" in outcome.err
-    cloud.compute.issue_certificates()
-    cloud.balancer.domains["quintet.example.com"] = address
-    outcome = workplace.run(DEPLOY)
-    assert outcome.code == 0, outcome
-    assert "serves at https://quintet.example.com" in outcome.err
-    assert "quintet.example.com POST /predict 200" in cloud.frontend.requests
-    answer = workplace.run(
-        "curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", "http://quintet.example.com/"
-    )
-    assert answer.out == "301 https://quintet.example.com/"
+    assert f"Point {DOMAIN} to {address}" in outcome.err
+    outcome = certificate_comes(cloud, workplace, DEPLOY)
+    assert f"serves at https://{DOMAIN}" in outcome.err
     cloud.forget()
     assert workplace.run(DEPLOY).code == 0
     assert cloud.changes(GOOGLE) == []
@@ -222,12 +212,7 @@ def test_missing_permission_is_not_taken_for_a_missing_group(
 
 def test_dry_run_changes_nothing_and_what_it_prints_can_be_pasted(cloud: Cloud, workplace: Workplace) -> None:
     workplace.settings(PUBLIC="true")
-    printed = workplace.run(DEPLOY, "--dry-run")
-    assert printed.code == 0, printed
-    assert cloud.changes() == []
-    pasted = workplace.run("bash", "-euo", "pipefail", "-c", printed.out)
-    assert pasted.code == 0, pasted
-    assert "checks passed" in pasted.out
+    dry_run_can_be_pasted(cloud, workplace, DEPLOY)
 
 
 def test_teardown_lists_asks_and_removes_from_the_front(

@@ -1,12 +1,12 @@
 """deploy/gke: first, second and new deployments, sick versions and the way back."""
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from .conftest import PROJECT, Deployments, Workplace
+from .scenarios import DOMAIN, certificate_comes, dry_run_can_be_pasted, printed_curl_classifies
 from .simulator import Cloud
 from .simulator.service import permission_denied
 
@@ -29,9 +29,7 @@ def test_first_deployment_is_tested_through_the_gateway(deployed: Deployments) -
 
 
 def test_the_printed_curl_classifies_a_photo(deployed: Deployments, workplace: Workplace) -> None:
-    outcome = deployed("gke", PUBLIC="true")
-    answer = workplace.run("bash", "-c", outcome.out.strip().splitlines()[-1])
-    assert json.loads(answer.out)["predictions"][0]["label"], answer
+    printed_curl_classifies(workplace, deployed("gke", PUBLIC="true"))
 
 
 def test_the_cluster_is_an_autopilot_one_with_private_nodes_and_an_account_of_its_own(
@@ -154,22 +152,13 @@ def test_domain_speaks_http_until_its_certificate_is_there_and_then_redirects(
     deployed: Deployments, cloud: Cloud, workplace: Workplace
 ) -> None:
     deployed("gke", PUBLIC="true")
-    workplace.settings(PUBLIC="true", DOMAIN="quintet.example.com")
+    workplace.settings(PUBLIC="true", DOMAIN=DOMAIN)
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 0, outcome
     (certificate,) = cloud.compute.named("sslCertificates")
     https = cloud.kubernetes.objects["gateways/quintet"]["spec"]["listeners"][1]
     assert https["tls"]["options"] == {"networking.gke.io/pre-shared-certs": certificate}
-    cloud.compute.issue_certificates()
-    (address,) = {thing["address"] for thing in cloud.compute.named("addresses").values()}
-    cloud.balancer.domains["quintet.example.com"] = address
-    outcome = workplace.run(DEPLOY)
-    assert outcome.code == 0, outcome
-    assert "quintet.example.com POST /predict 200" in cloud.frontend.requests
-    answer = workplace.run(
-        "curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", "http://quintet.example.com/"
-    )
-    assert answer.out == "301 https://quintet.example.com/"
+    certificate_comes(cloud, workplace, DEPLOY)
 
 
 @pytest.mark.parametrize("tool", ["kubectl", "gke-gcloud-auth-plugin"])
@@ -202,12 +191,7 @@ def test_refused_manifests_leave_what_ran(deployed: Deployments, cloud: Cloud, w
 
 def test_dry_run_changes_nothing_and_what_it_prints_can_be_pasted(cloud: Cloud, workplace: Workplace) -> None:
     workplace.settings(PUBLIC="true")
-    printed = workplace.run(DEPLOY, "--dry-run")
-    assert printed.code == 0, printed
-    assert cloud.changes() == []
-    pasted = workplace.run("bash", "-euo", "pipefail", "-c", printed.out)
-    assert pasted.code == 0, pasted
-    assert "checks passed" in pasted.out
+    dry_run_can_be_pasted(cloud, workplace, DEPLOY)
 
 
 def test_your_own_kubeconfig_is_not_touched(deployed: Deployments, workplace: Workplace) -> None:

@@ -13,8 +13,7 @@ import pytest
 import yaml
 
 from tests.image.container import build, engine, inspect, until
-
-from .simulator.workloads import free_port
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 GKE = ROOT / "deploy/gke"

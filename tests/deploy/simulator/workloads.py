@@ -7,7 +7,6 @@ Starting costs a second, so a program is started once for the same files, comman
 import hashlib
 import io
 import os
-import socket
 import subprocess
 import tarfile
 import time
@@ -15,6 +14,8 @@ import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path
+
+from tests.ports import free_port
 
 
 def unpack(archive: bytes) -> dict[str, bytes]:
@@ -24,12 +25,6 @@ def unpack(archive: bytes) -> dict[str, bytes]:
             return {name: zipped.read(name) for name in zipped.namelist() if not name.endswith("/")}
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         return {m.name.removeprefix("./"): tar.extractfile(m).read() for m in tar.getmembers() if m.isfile()}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Workloads:
