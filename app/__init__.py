@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from flask import Flask
 
-from app import api, bundle, classifier, config, logs, memory, ops, pages, problems
+from app import api, bundle, classifier, config, health, logs, memory, pages, problems
 
 _HEADERS = [("X-Content-Type-Options", "nosniff")]
 _PAGE_HEADERS = [
@@ -29,22 +29,22 @@ def create_app(settings: config.Config | None = None) -> Flask:
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 3600
     app.extensions["config"] = settings
     app.extensions["classifier"] = classifier.Classifier(bundle.read(settings.model))
-    for blueprint in (api.blueprint, pages.blueprint, ops.blueprint):
+    for blueprint in (api.blueprint, pages.blueprint, health.blueprint):
         app.register_blueprint(blueprint)
     problems.register(app)
     memory.release()  # what loading took, before workers are forked that would each get a copy of it
-    app.wsgi_app = logs.around(_hardened(app.wsgi_app), settings.log_level, settings.log_format)
+    app.wsgi_app = logs.access_log(_security_headers(app.wsgi_app), settings.log_level, settings.log_format)
     return app
 
 
-def _hardened(application: Callable) -> Callable:
+def _security_headers(application: Callable) -> Callable:
     """The WSGI application with the headers that keep an answer from being used for what it is not."""
 
-    def hardened(environ: dict, start_response: Callable) -> Iterable[bytes]:
+    def with_headers(environ: dict, start_response: Callable) -> Iterable[bytes]:
         def add(status: str, headers: list[tuple[str, str]], *error: object) -> Callable:
             is_page = any(name == "Content-Type" and value.startswith("text/html") for name, value in headers)
             return start_response(status, [*headers, *(_PAGE_HEADERS if is_page else _HEADERS)], *error)
 
         return application(environ, add)
 
-    return hardened
+    return with_headers

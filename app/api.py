@@ -1,4 +1,4 @@
-"""POST /predict and GET /model. A request goes: uploads.read -> predictions.of -> JSON."""
+"""POST /predict and GET /model. A request goes: uploads.read -> predictions.predict_all -> JSON."""
 
 import json
 
@@ -22,7 +22,7 @@ def predict() -> Response:
     if explain and not classifier.explains:
         raise Problem(400, f"the model {classifier.bundle.name} has no heatmap: leave explain out")
     pictures = uploads.read(sent, config)
-    return _json(predictions.of(classifier, pictures, top, explain, config.max_pixels, waited(sent)))
+    return _json(predictions.predict_all(classifier, pictures, top, explain, config.max_pixels, waited(sent)))
 
 
 @blueprint.get("/model")
@@ -32,7 +32,7 @@ def model() -> Response:
 
 def waited(sent: Request) -> float:
     """Seconds that the request was in line, which our worker says and other servers do not."""
-    return sent.environ.get("quintet.waited", 0)
+    return sent.environ.get("quintet.queue_seconds", 0)
 
 
 def _number(sent: Request, name: str, default: int, low: int, high: int) -> int:

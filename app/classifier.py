@@ -7,13 +7,13 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 from app import bundle, images
-from app.permits import Permits
+from app.pool import Pool
 
 _TOLERANCE = 0.05  # of the self-test: how far another CPU's arithmetic may move a probability
 
 
 class Network:
-    """One LiteRT interpreter. Not thread-safe: hold a permit while using it."""
+    """One LiteRT interpreter. Not thread-safe: acquire it from the pool."""
 
     def __init__(self, loaded: bundle.Bundle):
         try:
@@ -45,20 +45,20 @@ class Network:
 
 
 class Classifier:
-    """A verified bundle and as many networks as there are permits."""
+    """A verified bundle and a pool of networks that run it."""
 
-    def __init__(self, loaded: bundle.Bundle, permits: int = 1):
+    def __init__(self, loaded: bundle.Bundle, networks: int = 1):
         """Load the networks and run the self-test. Raises BundleError where the graph does not fit the card."""
         self.bundle = loaded
-        networks = [Network(loaded) for _ in range(permits)]
-        self.explains = networks[0].explains
+        pool = [Network(loaded) for _ in range(networks)]
+        self.explains = pool[0].explains
         self.default_top = min(5, len(loaded.labels))
-        _self_test(loaded, networks[0])
-        self._permits = Permits(networks)
+        _self_test(loaded, pool[0])
+        self._pool = Pool(pool)
 
-    def permit(self, wait: float) -> AbstractContextManager[Network]:
-        """Lend a network, waiting up to `wait` seconds for one. Raises permits.Busy."""
-        return self._permits.one(wait)
+    def acquire(self, timeout: float) -> AbstractContextManager[Network]:
+        """Yield a network for exclusive use, waiting up to `timeout` seconds for one. Raises pool.BusyError."""
+        return self._pool.acquire(timeout)
 
 
 def _tensor(pixels: Image.Image) -> np.ndarray:
@@ -77,7 +77,7 @@ def _self_test(loaded: bundle.Bundle, network: Network) -> None:
         else:
             pixels = Image.new("RGB", (loaded.width, loaded.height), "grey")
         probabilities = network.classify(pixels)
-    except images.PictureError as error:
+    except images.ImageError as error:
         raise bundle.BundleError(f"{loaded.path / sample['file']} cannot be used for the self-test: {error}") from error
     except (KeyError, ValueError, RuntimeError) as error:
         raise bundle.BundleError(f"{where} does not classify: {' '.join(str(error).split())}") from error

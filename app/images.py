@@ -47,34 +47,34 @@ warnings.filterwarnings("ignore", module="PIL")  # of odd metadata: nothing that
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked after the header; Pillow's would only warn
 
 
-class PictureError(Exception):
+class ImageError(Exception):
     """The bytes cannot be classified; the message is one line for whoever sent them."""
 
 
-class UnsupportedPicture(PictureError):
+class UnsupportedImageError(ImageError):
     """No picture, or a format outside the allow-list."""
 
 
-class PictureTooLarge(PictureError):
+class ImageTooLargeError(ImageError):
     """More pixels than the limit allows."""
 
 
-class UndecodablePicture(PictureError):
+class CorruptImageError(ImageError):
     """The signature of an allowed format, but damaged."""
 
 
-class Picture(NamedTuple):
+class DecodedImage(NamedTuple):
     """`pixels`: RGB, of the model's size. `size`: upright (width, height) of the picture that was sent."""
 
     pixels: Image.Image
     size: tuple[int, int]
 
 
-def decode(data: bytes, width: int, height: int, resize: str = "stretch", max_pixels: int = MAX_PIXELS) -> Picture:
+def decode(data: bytes, width: int, height: int, resize: str = "stretch", max_pixels: int = MAX_PIXELS) -> DecodedImage:
     """Decode `data` to upright RGB pixels of `width` x `height`.
 
     `resize` is "stretch", or "center-crop:F" (0 < F <= 1): the largest centred box of the target's aspect, times F.
-    Raises UnsupportedPicture, PictureTooLarge or UndecodablePicture.
+    Raises UnsupportedImageError, ImageTooLargeError or CorruptImageError.
     """
     image, orientation = _open(data, max_pixels)
     if orientation >= 5:  # work on the picture as it lies in the file, and turn only the small result
@@ -84,7 +84,7 @@ def decode(data: bytes, width: int, height: int, resize: str = "stretch", max_pi
     size = _load(image, scaled)
     box = crop_box(image.size, width, height, resize)
     pixels = _turn(_rgb(image, (width, height), box), orientation)
-    return Picture(pixels, size[::-1] if orientation >= 5 else size)
+    return DecodedImage(pixels, size[::-1] if orientation >= 5 else size)
 
 
 def preview(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -111,7 +111,7 @@ def _open(data: bytes, max_pixels: int) -> tuple[ImageFile.ImageFile, int]:
     try:
         image = plugin(io.BytesIO(data))
     except Exception as error:  # hostile bytes raise nearly anything inside Pillow's parsers
-        raise UndecodablePicture(f"this {name} cannot be read: {_reason(error)}") from error
+        raise CorruptImageError(f"this {name} cannot be read: {_reason(error)}") from error
     # Only a JPEG that is not progressive can be decoded at reduced scale. Progressive ones are held whole as
     # coefficients, and WebP's decoder holds the picture three times.
     scalable = name == "JPEG" and not image.info.get("progressive")
@@ -119,13 +119,13 @@ def _open(data: bytes, max_pixels: int) -> tuple[ImageFile.ImageFile, int]:
     pixels = image.width * image.height
     if pixels > limit:
         kind = "progressive JPEG" if name == "JPEG" and not scalable else name
-        raise PictureTooLarge(
+        raise ImageTooLargeError(
             f"a {kind} of {image.width} x {image.height} pixels ({pixels / 1e6:.1f} megapixels) is over the limit "
             f"of {limit / 1e6:.1f} megapixels: send a smaller one"
         )
     # The marker cannot occur in compressed data, only (rarely) in metadata: the count is never too low.
     if name == "JPEG" and (scans := len(_SCAN.findall(data))) > MAX_SCANS:
-        raise UndecodablePicture(f"this JPEG has {scans} scans, at most {MAX_SCANS} are read: save it again as JPEG")
+        raise CorruptImageError(f"this JPEG has {scans} scans, at most {MAX_SCANS} are read: save it again as JPEG")
     if name == "TIFF":  # Pillow turns TIFFs itself while loading
         return image, 1
     try:
@@ -137,13 +137,13 @@ def _open(data: bytes, max_pixels: int) -> tuple[ImageFile.ImageFile, int]:
 
 def _recognise(data: bytes) -> tuple[str, type[ImageFile.ImageFile]]:
     if not data:
-        raise UnsupportedPicture("the picture is empty (0 bytes)")
+        raise UnsupportedImageError("the picture is empty (0 bytes)")
     for signature, known in _SIGNATURES.items():
         if data.startswith(signature) and (signature != b"RIFF" or data[8:12] == b"WEBP"):
             return known
     apple = _APPLE_BRANDS.get(data[8:12]) if data[4:8] == b"ftyp" else None
     what = f"{apple} is not supported" if apple else "this is not a picture of a supported format"
-    raise UnsupportedPicture(f"{what}: send a {FORMATS}")
+    raise UnsupportedImageError(f"{what}: send a {FORMATS}")
 
 
 def _load(image: ImageFile.ImageFile, wanted: tuple[float, float]) -> tuple[int, int]:
@@ -157,7 +157,7 @@ def _load(image: ImageFile.ImageFile, wanted: tuple[float, float]) -> tuple[int,
         image.load()
         return image.size  # a TIFF may have been turned
     except Exception as error:
-        raise UndecodablePicture(f"this {image.format} cannot be decoded: {_reason(error)}") from error
+        raise CorruptImageError(f"this {image.format} cannot be decoded: {_reason(error)}") from error
 
 
 def _rgb(image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float]) -> Image.Image:
@@ -184,7 +184,7 @@ def _rgb(image: Image.Image, size: tuple[int, int], box: tuple[float, float, flo
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         return image if image.mode == "RGB" else image.convert("RGB")
     except ValueError as error:  # colour modes that Pillow cannot convert, such as LAB
-        raise UndecodablePicture(f"the colour mode {image.mode} is not supported: send an RGB picture") from error
+        raise CorruptImageError(f"the colour mode {image.mode} is not supported: send an RGB picture") from error
 
 
 def _turn(image: Image.Image, orientation: int) -> Image.Image:

@@ -43,7 +43,7 @@ def configure(level: str, form: str) -> None:
     logging.getLogger().setLevel(level.upper())
 
 
-def around(application: Callable, level: str, form: str) -> Callable:
+def access_log(application: Callable, level: str, form: str) -> Callable:
     """The WSGI application that also writes one line for each answer, unless `level` is warning or error."""
     if level in ("warning", "error"):
         return application

@@ -28,16 +28,16 @@ def classify() -> tuple[str, int, dict[str, str]]:
     classifier, config = current_app.extensions["classifier"], current_app.extensions["config"]
     try:
         sent = _chosen_sample() if _is_sample_form() else uploads.read(request, config)
-        body = predictions.of(
+        body = predictions.predict_all(
             classifier, sent, classifier.default_top, classifier.explains, config.max_pixels, api.waited(request)
         )
         for upload, entry in zip(sent, body["predictions"], strict=True):
             if "error" not in entry:
                 # Decoding needs a permit wherever it happens: that bounds memory.
-                with classifier.permit(predictions.NEXT_WAIT):
+                with classifier.acquire(predictions.NEXT_WAIT):
                     entry["preview"] = _preview(upload.content, config.max_pixels)
     except Exception as error:  # every error is shown on the page, as problems.py says it
-        problem = problems.of(error)
+        problem = problems.to_problem(error)
         return _page(error=problem.detail), problem.status, {**problem.headers, "Content-Type": "text/html"}
     return _page(predictions=body["predictions"]), 200, {}
 

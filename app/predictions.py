@@ -7,7 +7,7 @@ import numpy as np
 from app import heatmaps, images, problems
 from app.bundle import Bundle
 from app.classifier import Classifier, Network
-from app.permits import Busy
+from app.pool import BusyError
 from app.problems import Problem
 from app.uploads import Upload
 
@@ -15,22 +15,24 @@ _FIRST_WAIT = 0.3  # seconds for a permit; longer, and a busy server would answe
 NEXT_WAIT = 30.0  # for the other pictures of a request that has been let in
 
 
-def of(classifier: Classifier, sent: list[Upload], top: int, explain: bool, max_pixels: int, waited: float = 0) -> dict:
+def predict_all(
+    classifier: Classifier, sent: list[Upload], top: int, explain: bool, max_pixels: int, waited: float = 0
+) -> dict:
     """The `top` labels of each picture, with a heatmap of the first one if `explain`; one entry each, in their order.
 
-    `waited`: seconds that the request has been in line already. Raises Busy, and the first picture's error where every
+    `waited`: seconds that the request has been in line already. Raises BusyError, and the first error if all
     picture is bad.
     """
     patience = _FIRST_WAIT - waited
     if patience <= 0:
-        raise Busy
+        raise BusyError
     entries, first = [], None
     for upload in sent:
         try:
             entry = _entry(classifier, upload, top, explain, max_pixels, NEXT_WAIT if entries else patience)
-        except (Problem, images.PictureError) as error:
+        except (Problem, images.ImageError) as error:
             first = first or error
-            entry = {"filename": upload.filename, "error": problems.of(error).as_json()}
+            entry = {"filename": upload.filename, "error": problems.to_problem(error).as_json()}
         entries.append(entry)
     if all("error" in entry for entry in entries):
         try:
@@ -45,7 +47,7 @@ def _entry(classifier: Classifier, upload: Upload, top: int, explain: bool, max_
     if isinstance(upload.content, Problem):
         raise upload.content
     bundle = classifier.bundle
-    with classifier.permit(patience) as network:  # decoding needs the permit too: that is what bounds memory
+    with classifier.acquire(patience) as network:  # decoding needs the permit too: that is what bounds memory
         picture = images.decode(upload.content, bundle.width, bundle.height, bundle.resize, max_pixels)
         probabilities = network.classify(picture.pixels)
         ranking = _ranking(bundle, probabilities, top)
@@ -63,6 +65,6 @@ def _ranking(bundle: Bundle, probabilities: np.ndarray, top: int) -> list[dict]:
     ]
 
 
-def _heatmap(network: Network, picture: images.Picture, index: int, resize: str) -> str:
+def _heatmap(network: Network, picture: images.DecodedImage, index: int, resize: str) -> str:
     png = heatmaps.draw(network.explain(picture.pixels, index), picture.size, resize)
     return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -7,9 +7,9 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.http import HTTP_STATUS_CODES
 
 from app import images
-from app.permits import Busy
+from app.pool import BusyError
 
-_PICTURE_STATUS = {images.UnsupportedPicture: 415, images.PictureTooLarge: 413, images.UndecodablePicture: 422}
+_PICTURE_STATUS = {images.UnsupportedImageError: 415, images.ImageTooLargeError: 413, images.CorruptImageError: 422}
 
 
 class Problem(Exception):
@@ -28,13 +28,13 @@ class Problem(Exception):
         return Response(body, self.status, self.headers, content_type="application/problem+json")
 
 
-def of(error: Exception) -> Problem:
+def to_problem(error: Exception) -> Problem:
     """The problem that an error raised anywhere below stands for."""
     if isinstance(error, Problem):
         return error
-    if isinstance(error, images.PictureError):
+    if isinstance(error, images.ImageError):
         return Problem(_PICTURE_STATUS[type(error)], str(error))
-    if isinstance(error, Busy):
+    if isinstance(error, BusyError):
         return Problem(503, "the server is busy: try again in a second", {"Retry-After": "1"})
     if isinstance(error, RequestEntityTooLarge):
         limit = current_app.config["MAX_CONTENT_LENGTH"] // 2**20
@@ -55,7 +55,7 @@ _DETAILS = {
 
 def register(app: Flask) -> None:
     def answer(error: Exception) -> Response:
-        return of(error).as_response()
+        return to_problem(error).as_response()
 
-    for kind in (Problem, images.PictureError, Busy, HTTPException, Exception):
+    for kind in (Problem, images.ImageError, BusyError, HTTPException, Exception):
         app.register_error_handler(kind, answer)

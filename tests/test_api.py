@@ -245,7 +245,7 @@ def test_too_many_pictures_are_413(strict_client):
 
 
 def test_busy_server_answers_503_and_says_when_to_come_back(client, app, cat):
-    with app.extensions["classifier"].permit(wait=1):
+    with app.extensions["classifier"].acquire(timeout=1):
         response = post(client, ("cat.jpg", cat))
     assert "busy" in problem(response, 503)
     assert response.headers["Retry-After"] == "1"
@@ -255,11 +255,11 @@ def test_busy_server_answers_503_and_says_when_to_come_back(client, app, cat):
 @pytest.mark.parametrize("path", ["/predict", "/"])
 def test_request_that_was_in_line_too_long_is_turned_away(client, cat, path):
     data = {"file": (io.BytesIO(cat), "cat.jpg")}
-    response = client.post(path, data=data, environ_overrides={"quintet.waited": 0.31})
+    response = client.post(path, data=data, environ_overrides={"quintet.queue_seconds": 0.31})
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "1"
     data = {"file": (io.BytesIO(cat), "cat.jpg")}
-    assert client.post(path, data=data, environ_overrides={"quintet.waited": 0.29}).status_code == 200
+    assert client.post(path, data=data, environ_overrides={"quintet.queue_seconds": 0.29}).status_code == 200
 
 
 def test_nothing_of_a_bad_picture_stays(app, cat):
@@ -272,8 +272,8 @@ def test_nothing_of_a_bad_picture_stays(app, cat):
     watched = weakref.ref(name)
     gc.disable()  # what is held in circles stays until it runs: 40 MB of pictures, at times
     try:
-        with pytest.raises(images.UndecodablePicture):
-            predictions.of(app.extensions["classifier"], [Upload(name, cat[:2000])], 5, False, 10**6)
+        with pytest.raises(images.CorruptImageError):
+            predictions.predict_all(app.extensions["classifier"], [Upload(name, cat[:2000])], 5, False, 10**6)
         del name
         assert watched() is None
     finally:
@@ -282,7 +282,7 @@ def test_nothing_of_a_bad_picture_stays(app, cat):
 
 def test_permit_comes_back_after_a_bad_picture(client, app, cat):
     problem(post(client, ("broken.jpg", cat[:2000])), 422)
-    with app.extensions["classifier"].permit(wait=0.01):
+    with app.extensions["classifier"].acquire(timeout=0.01):
         pass
 
 

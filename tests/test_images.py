@@ -144,13 +144,13 @@ def test_tiny_and_narrow_pictures_are_decoded(encode, size, form, resize):
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.7])
 def test_truncated_picture_is_undecodable(photo, encode, form, share):
     data = encode(photo, form)
-    with pytest.raises(images.UndecodablePicture, match="cannot be"):
+    with pytest.raises(images.CorruptImageError, match="cannot be"):
         images.decode(data[: int(len(data) * share)], 64, 48)
 
 
 @pytest.mark.parametrize("data", [b"\xff\xd8", b"\x89PNG\r\n", b"GIF89a", b"BM", b"II*\0", b"RIFF\0\0\0\0WEBP"])
 def test_bare_signature_is_undecodable(data):
-    with pytest.raises(images.UndecodablePicture):
+    with pytest.raises(images.CorruptImageError):
         images.decode(data, 64, 48)
 
 
@@ -168,7 +168,7 @@ def test_bare_signature_is_undecodable(data):
     ],
 )
 def test_anything_outside_the_allow_list_is_unsupported(data, message):
-    with pytest.raises(images.UnsupportedPicture, match=message):
+    with pytest.raises(images.UnsupportedImageError, match=message):
         images.decode(data, 64, 48)
 
 
@@ -183,7 +183,9 @@ def png_header(width, height):
 
 
 def test_bomb_is_refused_by_its_header():
-    with pytest.raises(images.PictureTooLarge, match=r"50000 x 50000 pixels \(2500.0 megapixels\) is over the limit"):
+    with pytest.raises(
+        images.ImageTooLargeError, match=r"50000 x 50000 pixels \(2500.0 megapixels\)"
+    ):
         images.decode(png_header(50_000, 50_000), 64, 48)
 
 
@@ -200,7 +202,7 @@ def test_formats_that_cannot_be_scaled_get_a_third_of_the_pixels(photo, encode, 
     if allowed:
         decoded(data, max_pixels=120_000)
     else:
-        with pytest.raises(images.PictureTooLarge, match=r"limit of 0\.0 megapixels"):
+        with pytest.raises(images.ImageTooLargeError, match=r"limit of 0\.0 megapixels"):
             decoded(data, max_pixels=120_000)
         decoded(data, max_pixels=360_000)
 

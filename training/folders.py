@@ -33,7 +33,7 @@ def load(folder: Path, size: int, resize: str, seed: int) -> Dataset:
     for path, label in progress(found, "Decoding", "pictures"):
         try:
             pixels.append(np.asarray(images.decode(path.read_bytes(), size, size, resize).pixels))
-        except (images.PictureError, OSError) as error:
+        except (images.ImageError, OSError) as error:
             skipped.append(f"{path.relative_to(folder)}: {error}")
             continue
         classes.append(label)

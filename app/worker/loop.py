@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from app import memory, problems
-from app.permits import Busy
+from app.pool import BusyError
 from app.problems import Problem
 from app.worker import http1
 from app.worker.connection import Connection
@@ -121,7 +121,7 @@ class Loop:
             self._worked = True
         elif request := connection.request:
             if self._held + connection.held - connection.counted > 2 * self._max_body:
-                self._refuse(connection, problems.of(Busy()))
+                self._refuse(connection, problems.to_problem(BusyError()))
             elif request.expects_continue:
                 connection.say_continue()
         self._held += connection.held - connection.counted

@@ -97,7 +97,7 @@ class Worker(base.Worker):
         environ["REMOTE_ADDR"] = connection.address[0]
         # The app lets a request wait only so long. In the last thread there is, it must not wait at all.
         is_last = self._threads == self.cfg.threads
-        environ["quintet.waited"] = math.inf if is_last else time.monotonic() - connection.arrived
+        environ["quintet.queue_seconds"] = math.inf if is_last else time.monotonic() - connection.arrived
         keep_alive = request.keep_alive and request.whole and self.alive
         try:
             status, headers, content = http1.call(self.wsgi, environ)

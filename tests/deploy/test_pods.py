@@ -168,7 +168,7 @@ def test_a_pod_passes_its_probes_and_classifies_a_photo(pod: tuple[str, int, dic
     _, answer = get(port, "/predict", (ROOT / "model/imagenet" / sample["file"]).read_bytes())
     assert json.loads(answer)["predictions"][0]["label"] == sample["expected"]["label"]
 
-    # hardened as the manifest says, and able to run its preStop
+    # with_headers as the manifest says, and able to run its preStop
     state = inspect(name)
     assert state["HostConfig"]["ReadonlyRootfs"]
     assert state["EffectiveCaps"] in (None, [])

@@ -38,7 +38,7 @@ def find(folder: Path, labels: tuple[str, ...]) -> list[Sample]:
     for sample in chosen[:SAMPLES]:
         try:
             images.preview(sample.path.read_bytes(), SAMPLE_SIDE)
-        except images.PictureError as error:
+        except images.ImageError as error:
             raise TrainingError(f"{where}: {sample.path.name}: {error}") from error
     return chosen[:SAMPLES]
 

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from app.permits import Busy, Permits
+from app.pool import BusyError, Pool
 
 
 def wait_until(condition):
@@ -14,35 +14,35 @@ def wait_until(condition):
 
 
 def test_busy_when_none_comes_back_in_time():
-    permits = Permits(["network"])
-    with permits.one(wait=0) as lent:
+    pool = Pool(["network"])
+    with pool.acquire(timeout=0) as lent:
         assert lent == "network"
-        with pytest.raises(Busy), permits.one(wait=0.01):
+        with pytest.raises(BusyError), pool.acquire(timeout=0.01):
             pytest.fail("there is only one")
-    with permits.one(wait=0) as again:
+    with pool.acquire(timeout=0) as again:
         assert again == "network"
 
 
 def test_comes_back_after_an_error():
-    permits = Permits(["network"])
-    with pytest.raises(RuntimeError), permits.one(wait=0):
+    pool = Pool(["network"])
+    with pytest.raises(RuntimeError), pool.acquire(timeout=0):
         raise RuntimeError
-    with permits.one(wait=0):
+    with pool.acquire(timeout=0):
         pass
 
 
 def test_first_come_first_served_even_before_the_one_who_gives_back():
-    permits, order, threads = Permits(["network"]), [], []
+    pool, order, threads = Pool(["network"]), [], []
 
     def take(name):
-        with permits.one(wait=10):
+        with pool.acquire(timeout=10):
             order.append(name)
 
-    with permits.one(wait=0):
+    with pool.acquire(timeout=0):
         for place, name in enumerate("abc", 1):
             threads.append(threading.Thread(target=take, args=(name,)))
             threads[-1].start()
-            wait_until(lambda place=place: len(permits._waiting) == place)
+            wait_until(lambda place=place: len(pool._waiters) == place)
     take("d")  # asks at once, when the others may not have woken yet
     for thread in threads:
         thread.join()
@@ -50,11 +50,11 @@ def test_first_come_first_served_even_before_the_one_who_gives_back():
 
 
 def test_nobody_gets_what_another_has():
-    permits, holders, most = Permits(["one", "two"]), set(), []
+    pool, holders, most = Pool(["one", "two"]), set(), []
 
     def work():
         for _ in range(200):
-            with permits.one(wait=10) as thing:
+            with pool.acquire(timeout=10) as thing:
                 assert thing not in holders
                 holders.add(thing)
                 most.append(len(holders))

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, current_app
 
-blueprint = Blueprint("ops", __name__)
+blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/health")
