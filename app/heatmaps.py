@@ -12,7 +12,7 @@ _MAX_ALPHA = 190  # of 255, for the cell with the strongest evidence
 
 
 def _palette() -> tuple[bytes, bytes]:
-    """256 colours from pale yellow over orange to dark red, as RGB triples, and their alpha, from clear to strong."""
+    """256 colours from dark red through orange to pale yellow, as RGB triples, and their alpha, from 0 to 190."""
     step = np.linspace(0, 1, 256)
     stops = ([0, 0.5, 1], [[120, 240, 255], [10, 110, 245], [30, 20, 160]])
     colours = np.stack([np.interp(step, stops[0], channel) for channel in stops[1]], axis=1)

@@ -162,6 +162,46 @@ def test_heatmap_is_upright_and_marks_where_the_cat_is(client, cat, encode):
         assert alpha[:, :half].sum() > 2 * alpha[:, half:].sum()
 
 
+def test_heatmap_is_of_the_most_likely_label(client, cat, monkeypatch):
+    explained = []
+    explain = classifier.Network.explain
+    monkeypatch.setattr(
+        classifier.Network,
+        "explain",
+        lambda network, pixels, index: explained.append(index) or explain(network, pixels, index),
+    )
+    (entry,) = post(client, ("cat.jpg", cat), query="?explain=1&top=2").get_json()["predictions"]
+    assert explained == [entry["top"][0]["index"]]
+
+
+def test_activation_map_belongs_to_its_class(app, cat, imagenet):
+    pixels = images.decode(cat, imagenet.width, imagenet.height, imagenet.resize).pixels
+    with app.extensions["classifier"].acquire(timeout=1) as network:
+        probabilities = network.classify(pixels)
+        likely, unlikely = int(probabilities.argmax()), int(probabilities.argmin())
+        assert network.explain(pixels, likely).max() > 2 * network.explain(pixels, unlikely).max()
+
+
+def test_heatmap_of_a_cropped_image_is_clear_outside_the_crop(client, cat, encode):
+    image = encode(Image.open(io.BytesIO(cat)).convert("RGB").resize((800, 400)), "JPEG")
+    (entry,) = post(client, ("cat.jpg", image), query="?explain=1").get_json()["predictions"]
+    heatmap = Image.open(io.BytesIO(base64.b64decode(entry["heatmap"].split(",")[1])))
+    alpha = np.asarray(heatmap.convert("RGBA"))[..., 3]
+    # The model sees 0.875 of the middle square: 140 of 320 columns and 140 of 160 rows, in the centre.
+    assert alpha.shape == (160, 320)
+    assert alpha[:, :90].max() == alpha[:, 230:].max() == alpha[:10].max() == alpha[150:].max() == 0
+    assert alpha[10:150, 90:230].max() > 100
+
+
+def test_model_without_an_explain_signature_has_no_heatmap(client, app, cat, monkeypatch):
+    monkeypatch.setattr(app.extensions["classifier"], "explains", False)
+    assert "the model imagenet has no heatmap" in problem(post(client, ("cat.jpg", cat), query="?explain=1"), 400)
+    assert post(client, ("cat.jpg", cat), query="?explain=0").status_code == 200
+    page = client.get("/").text
+    assert "heatmap" not in page
+    assert "explain" not in page
+
+
 @pytest.mark.parametrize(
     ("kwargs", "status", "message"),
     [

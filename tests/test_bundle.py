@@ -129,6 +129,19 @@ def test_self_test_with_another_label_is_refused(copied_bundle, edit_card, image
         serve(copied_bundle)
 
 
+@pytest.mark.parametrize(("difference", "passes"), [(-0.06, False), (-0.04, True), (0.04, True), (0.06, False)])
+def test_self_test_allows_a_difference_of_5_percent(copied_bundle, edit_card, client, imagenet, difference, passes):
+    content = (imagenet.path / imagenet.samples[0]["file"]).read_bytes()
+    entry = client.post("/predict", data=content, content_type="image/jpeg").get_json()["predictions"][0]
+    expected = {"label": entry["label"], "probability": entry["probability"] + difference}
+    edit_card(samples=[{**imagenet.samples[0], "expected": expected}])
+    if passes:
+        serve(copied_bundle)
+    else:
+        with pytest.raises(BundleError, match="failed its self-test"):
+            serve(copied_bundle)
+
+
 def test_bundle_without_samples_is_served(copied_bundle, edit_card):
     edit_card(samples=[])
     assert serve(copied_bundle).test_client().get("/").status_code == 200
