@@ -1,6 +1,13 @@
-"""The Flask app that serves one bundle. It imports neither TensorFlow nor training/."""
+"""The Flask app that serves one bundle. It imports neither TensorFlow nor training/.
 
-from collections.abc import Callable, Iterable
+Every server runs the same app: gunicorn with the worker class of app/worker on Cloud Run, App Engine, GKE and Compute
+Engine, and the functions framework's own server on Cloud Run functions. Limits that must hold everywhere are therefore
+checked in this folder's modules, not in app/worker.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask
 
@@ -11,7 +18,7 @@ _PAGE_HEADERS = [
     *_HEADERS,
     (
         "Content-Security-Policy",
-        # data: for heatmaps and previews, blob: for the picture that the visitor has just chosen.
+        # data: for heatmaps and previews, blob: for the image that the visitor has just chosen.
         "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'self'",
     ),
     ("Referrer-Policy", "no-referrer"),
@@ -19,11 +26,11 @@ _PAGE_HEADERS = [
 
 
 def create_app(settings: config.Config | None = None) -> Flask:
-    """Load the bundle and make the app that serves it. Raises ConfigError or BundleError."""
+    """Load the bundle and create the app that serves it. Raises ConfigError or BundleError."""
     settings = settings or config.from_environment()
     logs.configure(settings.log_level, settings.log_format)
     memory.configure()
-    # Not under /static: the functions framework's own /static route would hide it.
+    # Not under /static: the functions framework has a route of that name, which would take precedence.
     app = Flask(__name__, static_folder="assets", static_url_path="/assets")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 3600
@@ -32,19 +39,20 @@ def create_app(settings: config.Config | None = None) -> Flask:
     for blueprint in (api.blueprint, pages.blueprint, health.blueprint):
         app.register_blueprint(blueprint)
     problems.register(app)
-    memory.release()  # what loading took, before workers are forked that would each get a copy of it
-    app.wsgi_app = logs.access_log(_security_headers(app.wsgi_app), settings.log_level, settings.log_format)
+    memory.release()  # memory used only while loading; each forked worker would get a copy of it
+    middleware = logs.access_log(_security_headers(app.wsgi_app), settings.log_level, settings.log_format)
+    app.wsgi_app = middleware  # type: ignore[method-assign, assignment]
     return app
 
 
-def _security_headers(application: Callable) -> Callable:
-    """The WSGI application with the headers that keep an answer from being used for what it is not."""
+def _security_headers(application: WSGIApplication) -> WSGIApplication:
+    """Middleware that adds the headers which restrict what a browser does with a response."""
 
-    def with_headers(environ: dict, start_response: Callable) -> Iterable[bytes]:
-        def add(status: str, headers: list[tuple[str, str]], *error: object) -> Callable:
+    def with_headers(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def add_headers(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             is_page = any(name == "Content-Type" and value.startswith("text/html") for name, value in headers)
-            return start_response(status, [*headers, *(_PAGE_HEADERS if is_page else _HEADERS)], *error)
+            return start_response(status, [*headers, *(_PAGE_HEADERS if is_page else _HEADERS)], *exc_info)
 
-        return application(environ, add)
+        return application(environ, add_headers)
 
     return with_headers

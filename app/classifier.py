@@ -1,4 +1,4 @@
-"""Pixels to probabilities and class-activation maps, by LiteRT. Knows no Flask."""
+"""Run the model with LiteRT: pixels to probabilities and class-activation maps. Independent of Flask."""
 
 from contextlib import AbstractContextManager
 
@@ -6,30 +6,33 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
-from app import bundle, images
+from app import images
+from app.bundle import LABELS, MODEL, Bundle, BundleError
 from app.pool import Pool
 
-_TOLERANCE = 0.05  # of the self-test: how far another CPU's arithmetic may move a probability
+_TOLERANCE = 0.05  # of the self-test's probability: another CPU's arithmetic may change it
 
 
 class Network:
     """One LiteRT interpreter. Not thread-safe: acquire it from the pool."""
 
-    def __init__(self, loaded: bundle.Bundle):
+    def __init__(self, bundle: Bundle):
+        """Load the bundle's model. Raises BundleError if LiteRT cannot run it, or if its input is not the card's."""
+        path = bundle.path / MODEL
         try:
-            interpreter = Interpreter(model_path=str(loaded.path / bundle.MODEL), num_threads=1)
+            interpreter = Interpreter(model_path=str(path), num_threads=1)
             self._classify = interpreter.get_signature_runner("serving_default")
             self.explains = "explain" in interpreter.get_signature_list()
-            self._explain = interpreter.get_signature_runner("explain") if self.explains else None
+            if self.explains:
+                self._explain = interpreter.get_signature_runner("explain")
             shape = tuple(self._classify.get_input_details()["image"]["shape"].tolist())
         except ValueError as error:
-            reason = " ".join(str(error).split())
-            raise bundle.BundleError(f"{loaded.path / bundle.MODEL} cannot be run by LiteRT: {reason}") from error
+            raise BundleError(f"{path} cannot be run by LiteRT: {_one_line(error)}") from error
         except KeyError as error:
-            raise bundle.BundleError(f"{loaded.path / bundle.MODEL} has no input named {error}") from error
-        wanted = (1, loaded.height, loaded.width, 3)
-        if shape != wanted:  # LiteRT would reshape the graph and answer nonsense
-            raise bundle.BundleError(f"{loaded.path / bundle.MODEL} takes {shape}, the card says {wanted}")
+            raise BundleError(f"{path} has no input named {error}") from error
+        expected = (1, bundle.height, bundle.width, 3)
+        if shape != expected:  # LiteRT would reshape the graph and return wrong probabilities
+            raise BundleError(f"{path} takes {shape}, the card says {expected}")
 
     def classify(self, pixels: Image.Image) -> np.ndarray:
         """RGB pixels of the model's size -> probabilities, float32 of shape (labels,)."""
@@ -37,6 +40,8 @@ class Network:
 
     def explain(self, pixels: Image.Image, index: int) -> np.ndarray:
         """RGB pixels of the model's size -> class-activation map of class `index`, float32 of shape (rows, columns).
+
+        Call it only if `explains` is true.
 
         Zhou et al., "Learning Deep Features for Discriminative Localization" (CVPR 2016): each feature map times the
         class's weight for it, summed. Exact for a network that ends in global average pooling and one dense layer.
@@ -47,13 +52,13 @@ class Network:
 class Classifier:
     """A verified bundle and a pool of networks that run it."""
 
-    def __init__(self, loaded: bundle.Bundle, networks: int = 1):
-        """Load the networks and run the self-test. Raises BundleError where the graph does not fit the card."""
-        self.bundle = loaded
-        pool = [Network(loaded) for _ in range(networks)]
+    def __init__(self, bundle: Bundle, networks: int = 1):
+        """Load the networks and run the self-test. Raises BundleError if the model does not fit the card."""
+        self.bundle = bundle
+        pool = [Network(bundle) for _ in range(networks)]
         self.explains = pool[0].explains
-        self.default_top = min(5, len(loaded.labels))
-        _self_test(loaded, pool[0])
+        self.default_top = min(5, len(bundle.labels))
+        _self_test(bundle, pool[0])
         self._pool = Pool(pool)
 
     def acquire(self, timeout: float) -> AbstractContextManager[Network]:
@@ -62,36 +67,47 @@ class Classifier:
 
 
 def _tensor(pixels: Image.Image) -> np.ndarray:
-    """RGB picture -> float32 of shape (1, height, width, 3), values 0-255."""
+    """RGB image -> float32 of shape (1, height, width, 3), values 0-255."""
     return np.asarray(pixels, np.float32)[np.newaxis]
 
 
-def _self_test(loaded: bundle.Bundle, network: Network) -> None:
-    """Run the first sample, or a grey picture where the bundle brings none, and compare with what the card expects."""
-    where = loaded.path / bundle.MODEL
-    sample = loaded.samples[0] if loaded.samples else None
+def _self_test(bundle: Bundle, network: Network) -> None:
+    """Classify the first sample and compare with the card. Raises BundleError if the result is another one.
+
+    For a bundle without samples, a grey image is classified, and only the number of outputs is checked.
+    """
+    path = bundle.path / MODEL
+    sample = bundle.samples[0] if bundle.samples else None
     try:
-        if sample:
-            data = (loaded.path / sample["file"]).read_bytes()
-            pixels = images.decode(data, loaded.width, loaded.height, loaded.resize).pixels
-        else:
-            pixels = Image.new("RGB", (loaded.width, loaded.height), "grey")
-        probabilities = network.classify(pixels)
-    except images.ImageError as error:
-        raise bundle.BundleError(f"{loaded.path / sample['file']} cannot be used for the self-test: {error}") from error
+        probabilities = network.classify(_sample_pixels(bundle, sample))
     except (KeyError, ValueError, RuntimeError) as error:
-        raise bundle.BundleError(f"{where} does not classify: {' '.join(str(error).split())}") from error
-    if probabilities.shape != (len(loaded.labels),):
-        raise bundle.BundleError(
-            f"{where} has {probabilities.shape[-1]} outputs, but {loaded.path / bundle.LABELS} has "
-            f"{len(loaded.labels)} labels: write the bundle again"
+        raise BundleError(f"{path} does not classify: {_one_line(error)}") from error
+    if probabilities.shape != (len(bundle.labels),):
+        raise BundleError(
+            f"{path} has {probabilities.shape[-1]} outputs, but {bundle.path / LABELS} has "
+            f"{len(bundle.labels)} labels: write the bundle again"
         )
-    if not sample:
+    if sample is None:
         return
-    best = int(probabilities.argmax())
-    found, expected = (loaded.labels[best], float(probabilities[best])), sample["expected"]
-    if found[0] != expected["label"] or abs(found[1] - expected["probability"]) > _TOLERANCE:
-        raise bundle.BundleError(
-            f"{where} failed its self-test: {sample['file']} gives {found[0]} ({found[1]:.2f}), "
+    index = int(probabilities.argmax())
+    label, probability = bundle.labels[index], float(probabilities[index])
+    expected = sample["expected"]
+    if label != expected["label"] or abs(probability - expected["probability"]) > _TOLERANCE:
+        raise BundleError(
+            f"{path} failed its self-test: {sample['file']} gives {label} ({probability:.2f}), "
             f"the card expects {expected['label']} ({expected['probability']:.2f})"
         )
+
+
+def _sample_pixels(bundle: Bundle, sample: dict | None) -> Image.Image:
+    if sample is None:
+        return Image.new("RGB", (bundle.width, bundle.height), "grey")
+    path = bundle.path / sample["file"]
+    try:
+        return images.decode(path.read_bytes(), bundle.width, bundle.height, bundle.resize).pixels
+    except images.ImageError as error:
+        raise BundleError(f"{path} cannot be used for the self-test: {error}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

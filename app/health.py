@@ -1,4 +1,4 @@
-"""What the platforms ask: is it alive, is it ready."""
+"""The endpoints that the platforms probe: is the process alive, and is it ready for requests."""
 
 from flask import Blueprint, Response, current_app
 
@@ -13,6 +13,6 @@ def health() -> Response:
 @blueprint.get("/ready")
 @blueprint.get("/_ah/warmup")  # App Engine's warm-up request
 def ready() -> Response:
-    """The app exists only once its bundle is verified and has passed its self-test, so being asked is being ready."""
+    """Always 200: the app only exists once its bundle has been verified and has passed its self-test."""
     bundle = current_app.extensions["classifier"].bundle
     return Response(f"ready: {bundle.name} {bundle.version}\n", content_type="text/plain; charset=utf-8")

@@ -1,4 +1,4 @@
-"""The page: a form that works without JavaScript, and the sample pictures to try it with."""
+"""The page: a form that works without JavaScript, and the bundle's samples to try."""
 
 import base64
 import hashlib
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from flask import Blueprint, Response, current_app, render_template, request, send_from_directory
 
-from app import api, images, predictions, problems, uploads
+from app import api, image_formats, images, predictions, problems, uploads
 
 blueprint = Blueprint("pages", __name__)
 
 _ASSETS = Path(__file__).parent / "assets"
-_PREVIEW = 640  # pixels of the longer side
+_PREVIEW_SIDE = 640  # pixels of the longer side
 
 
 @blueprint.get("/")
@@ -24,19 +24,18 @@ def index() -> str:
 
 @blueprint.post("/")
 def classify() -> tuple[str, int, dict[str, str]]:
-    """The answer to the form of a browser without JavaScript: the same page, with the results or the error."""
+    """Answer the form of a browser without JavaScript: the same page, with the results or the error."""
     classifier, config = current_app.extensions["classifier"], current_app.extensions["config"]
     try:
         sent = _chosen_sample() if _is_sample_form() else uploads.read(request, config)
-        body = predictions.predict_all(
-            classifier, sent, classifier.default_top, classifier.explains, config.max_pixels, api.waited(request)
-        )
+        top, explain = classifier.default_top, classifier.explains
+        body = predictions.predict_all(classifier, sent, top, explain, config.max_pixels, api.queue_seconds())
         for upload, entry in zip(sent, body["predictions"], strict=True):
-            if "error" not in entry:
-                # Decoding needs a permit wherever it happens: that bounds memory.
+            if isinstance(upload.content, bytes) and "error" not in entry:
+                # All decoding takes place while holding a network: that bounds memory.
                 with classifier.acquire(predictions.NEXT_WAIT):
                     entry["preview"] = _preview(upload.content, config.max_pixels)
-    except Exception as error:  # every error is shown on the page, as problems.py says it
+    except Exception as error:  # the page shows the error that /predict would return
         problem = problems.to_problem(error)
         return _page(error=problem.detail), problem.status, {**problem.headers, "Content-Type": "text/html"}
     return _page(predictions=body["predictions"]), 200, {}
@@ -44,13 +43,14 @@ def classify() -> tuple[str, int, dict[str, str]]:
 
 @blueprint.get("/samples/<name>")
 def sample(name: str) -> Response:
+    """A sample image of the bundle."""
     path = _sample_path(name)
     return send_from_directory(path.parent, path.name, max_age=3600)
 
 
 @blueprint.app_template_filter()
 def percent(probability: float) -> str:
-    """A probability as people read it. One decimal place may hide a doubt, but never rounds it to certainty."""
+    """A probability as a percentage with one decimal place, never rounded to 0 % or 100 %."""
     if probability < 0.001:
         return "<0.1\u202f%"
     if probability > 0.999:
@@ -61,7 +61,7 @@ def percent(probability: float) -> str:
 @blueprint.app_template_filter()
 @cache
 def asset(name: str) -> str:
-    """The address of a file in assets/. It changes with the content, so that no browser mixes old and new ones."""
+    """The URL of a file in assets/, with a part of its digest: after an update, browsers load the new file."""
     return f"assets/{name}?{hashlib.sha256((_ASSETS / name).read_bytes()).hexdigest()[:8]}"
 
 
@@ -72,6 +72,8 @@ def _page(**answer: object) -> str:
         bundle=classifier.bundle,
         explains=classifier.explains,
         samples=_samples(),
+        format_names=image_formats.NAMES,
+        media_types=image_formats.MEDIA_TYPES,
         max_upload_mb=config.max_upload_mb,
         max_images=config.max_images,
         **answer,
@@ -79,23 +81,22 @@ def _page(**answer: object) -> str:
 
 
 def _samples() -> dict[str, str]:
-    """The bundle's sample pictures: file name to true label."""
-    samples = current_app.extensions["classifier"].bundle.samples
+    """The bundle's samples: file name to true label, or to the file name if the label is unknown."""
     return {
-        match[1]: one["label"] or match[1]
-        for one in samples
-        if (match := re.fullmatch(r"samples/([^/]+)", one["file"]))
+        match[1]: sample["label"] or match[1]
+        for sample in current_app.extensions["classifier"].bundle.samples
+        if (match := re.fullmatch(r"samples/([^/]+)", sample["file"]))
     }
 
 
 def _sample_path(name: str) -> Path:
     if name not in _samples():
-        raise problems.Problem(404, f"there is no sample {name!r}: the page lists those there are")
+        raise problems.Problem(404, f"Not found: there is no sample {name!r}; the page lists the samples")
     return (current_app.extensions["classifier"].bundle.path / "samples" / name).resolve()
 
 
 def _is_sample_form() -> bool:
-    """A sample's button sends only its name; the form for the visitor's own pictures is multipart."""
+    """Whether the visitor clicked a sample. Its button sends only a name; the form for uploads is multipart."""
     return request.mimetype == "application/x-www-form-urlencoded"
 
 
@@ -105,7 +106,7 @@ def _chosen_sample() -> list[uploads.Upload]:
 
 
 def _preview(data: bytes, max_pixels: int) -> str:
-    """The picture as it is shown beside its answer: small, and inside the page, since nothing is kept here."""
+    """A small copy of the image as a data URL: the server stores no image that the page could load."""
     jpeg = io.BytesIO()
-    images.preview(data, _PREVIEW, max_pixels).save(jpeg, "JPEG", quality=80)
+    images.preview(data, _PREVIEW_SIDE, max_pixels).save(jpeg, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode()

@@ -1,97 +1,71 @@
-"""A request's pictures, in whichever of the three forms they were sent."""
+"""Read the images of a request, in each of the three forms: multipart/form-data, a raw image, or JSON."""
 
-import base64
-import json
 import re
 from typing import NamedTuple
 
 from flask import Request
 
-from app import multipart
+from app import form_body, json_body
 from app.config import Config
 from app.problems import Problem
 
 FIELD = "file"
-_FORMS = (
-    "send pictures as multipart/form-data in the field 'file' (curl -F file=@cat.jpg), as a raw image/* body, "
+_HOW_TO_SEND = (
+    f"send images as multipart/form-data in the field {FIELD!r} (curl -F {FIELD}=@cat.jpg), as a raw image/* body, "
     'or as JSON {"instances": [{"b64": "..."}]}'
 )
 
 
 class Upload(NamedTuple):
-    """One picture as it was sent: its bytes, or the problem that kept them from being read."""
+    """One image as it was sent: its bytes, or the problem that kept them from being read."""
 
     filename: str | None
     content: bytes | Problem
 
 
 def read(request: Request, config: Config) -> list[Upload]:
-    """The pictures of `request`, in the order sent, at least one. Raises Problem, or werkzeug's 413 of a large body."""
-    mimetype = request.mimetype
-    if mimetype == "multipart/form-data":
-        uploads = _from_form(request, config)
-    elif mimetype.startswith("image/"):
+    """The images of `request`, in the order sent; at least one, at most `config.max_images`.
+
+    Raises Problem, or werkzeug's RequestEntityTooLarge for a body over `config.max_upload_bytes`.
+    """
+    content_type = request.mimetype  # without parameters; the proxy `request` is slow, so each value is read once
+    if content_type == "multipart/form-data":
+        boundary = request.mimetype_params.get("boundary", "")
+        uploads = _from_form(form_body.parse(_body(request, config), boundary, config.max_images))
+    elif content_type.startswith("image/"):
         uploads = [Upload(None, _body(request, config))]
-    elif mimetype == "application/json":
-        uploads = _from_json(_body(request, config))
-    elif not request.content_length and not mimetype:
-        raise Problem(400, f"no picture in the request: {_FORMS}")
+    elif content_type == "application/json":
+        uploads = [Upload(None, content) for content in json_body.parse(_body(request, config), config.max_images)]
+    elif not content_type and not request.content_length:
+        raise Problem(400, f"no image in the request: {_HOW_TO_SEND}")
+    elif not content_type:
+        raise Problem(415, f"the request has no content type: {_HOW_TO_SEND}")
     else:
-        raise Problem(415, f"the content type {mimetype[:100] or 'of the body is missing and'!r} is not read: {_FORMS}")
+        raise Problem(415, f"the content type {content_type[:100]!r} is not supported: {_HOW_TO_SEND}")
     if len(uploads) > config.max_images:
-        raise Problem(
-            413, f"{len(uploads)} pictures in one request; at most {config.max_images} are allowed: send fewer"
-        )
+        raise Problem(413, f"{len(uploads)} images in one request; at most {config.max_images} are allowed: send fewer")
     return uploads
 
 
 def _body(request: Request, config: Config) -> bytes:
-    """The whole body, in one read where its length is known: werkzeug copies a phone photo three times more."""
+    """The whole body. If its length is known, one read gets it: werkzeug would copy a photo three times more."""
     length = request.content_length
     if length is None or length > config.max_upload_bytes:
-        return request.get_data(cache=False)  # in chunks, or werkzeug's 413
+        return request.get_data(cache=False)  # reads in chunks, or raises RequestEntityTooLarge
     return request.environ["wsgi.input"].read(length)
 
 
-def _from_form(request: Request, config: Config) -> list[Upload]:
-    try:
-        parts = multipart.parse(_body(request, config), request.mimetype_params.get("boundary", ""))
-    except multipart.MultipartError as error:
-        raise Problem(400, f"{error}: send curl -F file=@cat.jpg") from error
+def _from_form(parts: list[form_body.Part]) -> list[Upload]:
     files = [Upload(_base_name(part.filename), part.content) for part in parts if part.name == FIELD]
-    # A browser's form in which nothing was chosen sends one nameless, empty file.
+    # A browser sends one empty file without a name if the visitor has chosen none.
     files = [upload for upload in files if upload.filename or upload.content]
     if not files:
         others = sorted({part.name[:40] for part in parts} - {FIELD})
-        got = f" (got {', '.join(map(repr, others[:5]))})" if others else ""
-        raise Problem(400, f"no picture in the field 'file'{got}: choose one, or send curl -F file=@cat.jpg")
+        found = f" (found {', '.join(map(repr, others[:5]))})" if others else ""
+        raise Problem(400, f"no image in the field {FIELD!r}{found}: choose one, or send curl -F {FIELD}=@cat.jpg")
     return files
 
 
-def _from_json(body: bytes) -> list[Upload]:
-    try:
-        instances = json.loads(body)["instances"]
-    except (ValueError, RecursionError):
-        raise Problem(400, f"the body is not valid JSON: {_FORMS}") from None
-    except (KeyError, TypeError, IndexError):
-        instances = None
-    if not isinstance(instances, list) or not instances:
-        raise Problem(400, f"the JSON has no list of instances: {_FORMS}")
-    return [Upload(None, _from_instance(instance)) for instance in instances]
-
-
-def _from_instance(instance: object) -> bytes | Problem:
-    if isinstance(instance, dict):
-        instance = instance.get("image_bytes", instance)
-    text = instance.get("b64") if isinstance(instance, dict) else None
-    if not isinstance(text, str):
-        return Problem(400, 'an instance is not of the form {"b64": "..."} or {"image_bytes": {"b64": "..."}}')
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError:
-        return Problem(400, "b64 is not valid base64: encode without line breaks (base64 -w0 cat.jpg)")
-
-
 def _base_name(filename: str | None) -> str | None:
-    """What a client calls its file, without the folders, cut to a sane length; it is only ever shown back."""
+    """A client's file name without its folders, at most 255 characters. It is only shown to the client again."""
     return re.split(r"[/\\]", filename or "")[-1][:255] or None

@@ -1,4 +1,4 @@
-"""What a WSGI server imports. A setting or a bundle that cannot be used ends the start with one line and status 2."""
+"""The module that a WSGI server imports. An invalid setting or bundle ends the process with one line and status 2."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Fixtures that every suite shares. The committed ImageNet bundle is what the app is tested with."""
+"""Fixtures of all tests. The app is tested with the committed ImageNet bundle."""
 
 import io
 import json
@@ -53,7 +53,7 @@ def encode() -> Callable[..., bytes]:
 
 @pytest.fixture
 def copied_bundle(tmp_path: Path) -> Path:
-    """A copy of the ImageNet bundle, to be damaged."""
+    """A copy of the ImageNet bundle that the test may damage."""
     return Path(shutil.copytree(IMAGENET, tmp_path / "imagenet"))
 
 

@@ -1,4 +1,4 @@
-"""A corpus of hostile pictures, made anew for each run from a fixed seed: damaged files of every format, and bombs."""
+"""A corpus of hostile images, generated from a fixed seed: damaged files of every format, and bombs."""
 
 import io
 import random
@@ -26,7 +26,7 @@ def encode(image: Image.Image, form: str, **options: object) -> bytes:
 
 
 def seeds() -> Iterator[tuple[str, bytes]]:
-    """Sound files of every format and kind, to be damaged."""
+    """Valid files of every format and kind, which the other functions damage."""
     noise = Image.effect_noise((48, 40), 80)
     photo = Image.merge(
         "RGB", [noise, noise.transpose(Image.Transpose.ROTATE_180), Image.linear_gradient("L").resize((48, 40))]
@@ -44,32 +44,32 @@ def seeds() -> Iterator[tuple[str, bytes]]:
 
 
 def truncated() -> Iterator[bytes]:
-    """Every sound file cut at every 64th byte."""
+    """Every valid file, cut at every 64th byte."""
     for _, data in seeds():
         yield from (data[:length] for length in range(0, len(data), 64))
 
 
 def mutated(count: int) -> Iterator[bytes]:
-    """Sound files with bytes flipped, runs overwritten, doubled, taken out, and lengths set to extremes."""
-    chance = random.Random(20261121)
-    sound = [data for _, data in seeds()]
+    """Valid files with bits flipped, bytes overwritten, repeated or removed, and lengths set to extreme values."""
+    generator = random.Random(20261121)
+    valid = [data for _, data in seeds()]
     extremes = [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\xff\xff\xff\x7f"]
     for _ in range(count):
-        data = bytearray(chance.choice(sound))
-        for _ in range(chance.choice([1, 1, 2, 4, 16])):
-            # Headers decide what a parser does next: half of the damage goes there.
-            at = chance.randrange(min(len(data), 200) if chance.random() < 0.5 else len(data))
-            kind = chance.randrange(5)
+        data = bytearray(generator.choice(valid))
+        for _ in range(generator.choice([1, 1, 2, 4, 16])):
+            # Headers control what a parser does next, so half of the damage goes there.
+            at = generator.randrange(min(len(data), 200) if generator.random() < 0.5 else len(data))
+            kind = generator.randrange(5)
             if kind == 0:
-                data[at] ^= 1 << chance.randrange(8)
+                data[at] ^= 1 << generator.randrange(8)
             elif kind == 1:
-                data[at : at + 4] = chance.choice(extremes)
+                data[at : at + 4] = generator.choice(extremes)
             elif kind == 2:
-                data[at : at + 8] = chance.randbytes(8)
+                data[at : at + 8] = generator.randbytes(8)
             elif kind == 3:
-                data[at:at] = data[at : at + chance.randrange(1, 64)]
+                data[at:at] = data[at : at + generator.randrange(1, 64)]
             else:
-                del data[at : at + chance.randrange(1, 16)]
+                del data[at : at + generator.randrange(1, 16)]
             if not data:
                 break
         yield bytes(data)
@@ -85,7 +85,7 @@ def png(width: int, height: int, *chunks: bytes, body: bytes = b"") -> bytes:
 
 
 def bombs() -> Iterator[tuple[str, bytes]]:
-    """Small files that ask for much memory or time."""
+    """Small files whose decoding needs much memory or time."""
     many_zeros = zlib.compress(b"\0" * 100_000_000, 9)
     yield "png-50000x50000", png(50_000, 50_000, body=many_zeros)
     yield "png-just-under-the-limit", png(4082, 4082, body=zlib.compress(b"\0" * (4082 * 3 + 1) * 4082, 9))

@@ -1,4 +1,4 @@
-"""A port for a server under test."""
+"""Choose a free port for a server under test."""
 
 import socket
 

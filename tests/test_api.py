@@ -16,7 +16,7 @@ from tests.conftest import IMAGENET
 
 
 def post(client, *files, query="", **kwargs):
-    """Send (file name, content) pairs as a form; by hand, since werkzeug's client puts large ones into files."""
+    """Send (file name, content) pairs as a form. werkzeug's client would write large ones to temporary files."""
     parts = [
         f'--b\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode() + content + b"\r\n"
         for name, content in files
@@ -25,8 +25,14 @@ def post(client, *files, query="", **kwargs):
     return client.post("/predict" + query, data=body, content_type="multipart/form-data; boundary=b", **kwargs)
 
 
+def form_with(parameters, content=b""):
+    """The arguments of a POST request with a form of one part."""
+    body = b"--b\r\nContent-Disposition: form-data; " + parameters + b"\r\n\r\n" + content + b"\r\n--b--\r\n"
+    return {"data": body, "content_type": "multipart/form-data; boundary=b"}
+
+
 def problem(response, status):
-    """The problem that `response` is, after checking its form."""
+    """The detail of the problem in `response`, after checking its format."""
     assert response.status_code == status
     assert response.content_type == "application/problem+json"
     body = json.loads(response.data)
@@ -36,7 +42,7 @@ def problem(response, status):
     return body["detail"]
 
 
-def test_multipart_picture_is_classified(client, cat, imagenet):
+def test_multipart_image_is_classified(client, cat, imagenet):
     response = post(client, ("cat.jpg", cat))
     assert response.status_code == 200
     body = response.get_json()
@@ -55,7 +61,7 @@ def test_multipart_picture_is_classified(client, cat, imagenet):
     assert probabilities == sorted(probabilities, reverse=True)
 
 
-def test_every_sample_gives_what_the_card_expects(client, imagenet):
+def test_every_sample_is_classified_as_the_card_expects(client, imagenet):
     for sample in imagenet.samples:
         content = (imagenet.path / sample["file"]).read_bytes()
         entry = post(client, (sample["file"], content)).get_json()["predictions"][0]
@@ -64,18 +70,18 @@ def test_every_sample_gives_what_the_card_expects(client, imagenet):
         assert sample["label"] in [one["label"] for one in entry["top"]]
 
 
-def test_raw_and_json_bodies_give_the_same_answer(client, cat):
-    whole = post(client, ("cat.jpg", cat)).get_json()["predictions"]
+def test_raw_and_json_bodies_get_the_same_response(client, cat):
+    form = post(client, ("cat.jpg", cat)).get_json()["predictions"]
     raw = client.post("/predict", data=cat, content_type="image/jpeg").get_json()["predictions"]
     text = base64.b64encode(cat).decode()
     body = {"instances": [{"b64": text}, {"image_bytes": {"b64": text}}]}
     both = client.post("/predict", json=body).get_json()["predictions"]
-    nameless = {**whole[0], "filename": None}
-    assert raw == [nameless]
-    assert both == [nameless, nameless]
+    without_name = {**form[0], "filename": None}
+    assert raw == [without_name]
+    assert both == [without_name, without_name]
 
 
-def test_several_pictures_are_answered_in_order_and_a_bad_one_in_its_place(client, cat, encode):
+def test_several_images_are_answered_in_order_and_a_bad_one_in_its_place(client, cat, encode):
     blank = encode(Image.new("RGB", (50, 50), "white"), "PNG")
     response = post(client, ("cat.jpg", cat), ("broken.jpg", cat[:2000]), ("blank.png", blank), ("notes.txt", b"hello"))
     assert response.status_code == 200
@@ -93,12 +99,12 @@ def test_several_pictures_are_answered_in_order_and_a_bad_one_in_its_place(clien
     assert fourth["error"]["status"] == 415
 
 
-def test_request_of_bad_pictures_only_fails_with_the_first_ones_status(client, cat):
+def test_request_with_only_bad_images_has_the_status_of_the_first(client, cat):
     assert "cannot be decoded" in problem(post(client, ("a.jpg", cat[:2000]), ("b.txt", b"hello")), 422)
 
 
 @pytest.mark.parametrize(("query", "count"), [("?top=1", 1), ("?top=1000", 1000), ("?top=", 5)])
-def test_top_says_how_many(client, cat, query, count):
+def test_top_is_the_number_of_labels(client, cat, query, count):
     assert len(post(client, ("cat.jpg", cat), query=query).get_json()["predictions"][0]["top"]) == count
 
 
@@ -110,15 +116,16 @@ def test_all_probabilities_add_up_to_one(client, cat):
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("?top=0", "top is '0'; it must be a whole number from 1 to 1000"),
-        ("?top=1001", "top is '1001'"),
-        ("?top=-1", "top is '-1'"),
-        ("?top=five", "top is 'five'"),
-        ("?top=5.0", "top is '5.0'"),
-        ("?top=%D9%A3", "top is"),  # an Arabic three is a digit to Python
-        ("?top=99999999999999999999", "top is"),
-        ("?explain=2", "explain is '2'; it must be a whole number from 0 to 1"),
-        ("?explain=yes", "explain is 'yes'"),
+        ("?top=0", "invalid top '0': expected a whole number from 1 to 1000"),
+        ("?top=1001", "invalid top '1001'"),
+        ("?top=-1", "invalid top '-1'"),
+        ("?top=five", "invalid top 'five'"),
+        ("?top=5.0", "invalid top '5.0'"),
+        ("?top=%D9%A3", "invalid top"),  # an Arabic three, which Python counts as a digit
+        ("?top=0000000005", "invalid top '0000000005'"),  # 10 digits
+        ("?top=" + "9" * 5000, f"invalid top '{'9' * 40}': expected"),  # int() would fail
+        ("?explain=2", "invalid explain '2': expected a whole number from 0 to 1"),
+        ("?explain=yes", "invalid explain 'yes'"),
     ],
 )
 def test_parameter_out_of_range_is_400(client, cat, query, message):
@@ -126,9 +133,9 @@ def test_parameter_out_of_range_is_400(client, cat, query, message):
 
 
 @pytest.mark.parametrize("size", [(600, 400), (300, 700)])
-def test_heatmap_is_a_png_with_alpha_in_the_pictures_aspect_ratio(client, cat, encode, size):
-    picture = encode(Image.open(io.BytesIO(cat)).resize(size), "JPEG")
-    (entry,) = post(client, ("cat.jpg", picture), query="?explain=1").get_json()["predictions"]
+def test_heatmap_is_a_png_with_alpha_in_the_images_aspect_ratio(client, cat, encode, size):
+    image = encode(Image.open(io.BytesIO(cat)).resize(size), "JPEG")
+    (entry,) = post(client, ("cat.jpg", image), query="?explain=1").get_json()["predictions"]
     prefix, text = entry["heatmap"].split(",")
     assert prefix == "data:image/png;base64"
     heatmap = Image.open(io.BytesIO(base64.b64decode(text)))
@@ -140,7 +147,7 @@ def test_heatmap_is_a_png_with_alpha_in_the_pictures_aspect_ratio(client, cat, e
 
 
 def test_heatmap_is_upright_and_marks_where_the_cat_is(client, cat, encode):
-    # The cat on the left, and the same picture turned with an EXIF note that turns it back.
+    # The cat on the left, and the same image rotated, with an EXIF orientation that rotates it back.
     photo = Image.open(io.BytesIO(cat)).convert("RGB").resize((200, 200))
     wide = Image.new("RGB", (400, 400), "white")
     wide.paste(photo, (50, 100))
@@ -155,32 +162,74 @@ def test_heatmap_is_upright_and_marks_where_the_cat_is(client, cat, encode):
         assert alpha[:, :half].sum() > 2 * alpha[:, half:].sum()
 
 
+def test_heatmap_is_of_the_most_likely_label(client, cat, monkeypatch):
+    explained = []
+    explain = classifier.Network.explain
+    monkeypatch.setattr(
+        classifier.Network,
+        "explain",
+        lambda network, pixels, index: explained.append(index) or explain(network, pixels, index),
+    )
+    (entry,) = post(client, ("cat.jpg", cat), query="?explain=1&top=2").get_json()["predictions"]
+    assert explained == [entry["top"][0]["index"]]
+
+
+def test_activation_map_belongs_to_its_class(app, cat, imagenet):
+    pixels = images.decode(cat, imagenet.width, imagenet.height, imagenet.resize).pixels
+    with app.extensions["classifier"].acquire(timeout=1) as network:
+        probabilities = network.classify(pixels)
+        likely, unlikely = int(probabilities.argmax()), int(probabilities.argmin())
+        assert network.explain(pixels, likely).max() > 2 * network.explain(pixels, unlikely).max()
+
+
+def test_heatmap_of_a_cropped_image_is_clear_outside_the_crop(client, cat, encode):
+    image = encode(Image.open(io.BytesIO(cat)).convert("RGB").resize((800, 400)), "JPEG")
+    (entry,) = post(client, ("cat.jpg", image), query="?explain=1").get_json()["predictions"]
+    heatmap = Image.open(io.BytesIO(base64.b64decode(entry["heatmap"].split(",")[1])))
+    alpha = np.asarray(heatmap.convert("RGBA"))[..., 3]
+    # The model sees 0.875 of the middle square: 140 of 320 columns and 140 of 160 rows, in the centre.
+    assert alpha.shape == (160, 320)
+    assert alpha[:, :90].max() == alpha[:, 230:].max() == alpha[:10].max() == alpha[150:].max() == 0
+    assert alpha[10:150, 90:230].max() > 100
+
+
+def test_model_without_an_explain_signature_has_no_heatmap(client, app, cat, monkeypatch):
+    monkeypatch.setattr(app.extensions["classifier"], "explains", False)
+    assert "the model imagenet has no heatmap" in problem(post(client, ("cat.jpg", cat), query="?explain=1"), 400)
+    assert post(client, ("cat.jpg", cat), query="?explain=0").status_code == 200
+    page = client.get("/").text
+    assert "heatmap" not in page
+    assert "explain" not in page
+
+
 @pytest.mark.parametrize(
     ("kwargs", "status", "message"),
     [
-        ({}, 400, "no picture in the request"),
+        ({}, 400, "no image in the request"),
         (
             {"data": {"note": "x"}, "content_type": "multipart/form-data"},
             400,
-            "no picture in the field 'file' (got 'note')",
+            "no image in the field 'file' (found 'note')",
         ),
-        ({"data": {"image": (io.BytesIO(b"x"), "a.jpg")}}, 400, "no picture in the field 'file' (got 'image')"),
-        ({"data": {"file": (io.BytesIO(b""), "")}}, 400, "no picture in the field 'file'"),
-        ({"data": {"file": (io.BytesIO(b""), "empty.jpg")}}, 415, "the picture is empty (0 bytes)"),
+        ({"data": {"image": (io.BytesIO(b"x"), "a.jpg")}}, 400, "no image in the field 'file' (found 'image')"),
+        (form_with(b'name="file"; filename=""'), 400, "no image in the field 'file': choose one"),
+        (form_with(b'name="file"; filename="empty.jpg"'), 415, "the image is empty (0 bytes)"),
         ({"data": b"x", "content_type": "multipart/form-data"}, 400, "has no usable boundary"),
         ({"data": b"{", "content_type": "application/json"}, 400, "not valid JSON"),
         ({"data": b"\xff", "content_type": "application/json"}, 400, "not valid JSON"),
-        ({"data": b"[" * 100_000, "content_type": "application/json"}, 400, "not valid JSON"),
+        ({"data": b"[" * 1200, "content_type": "application/json"}, 400, "not valid JSON"),  # too deep
+        ({"json": 7}, 400, "no list of instances"),
+        ({"json": {"inputs": []}}, 400, "no list of instances"),
         ({"json": []}, 400, "no list of instances"),
         ({"json": {"instances": []}}, 400, "no list of instances"),
         ({"json": {"instances": {"b64": ""}}}, 400, "no list of instances"),
-        ({"json": {"instances": [{"b64": "%%%"}]}}, 400, "not valid base64"),
-        ({"json": {"instances": [{"b64": 7}]}}, 400, "an instance is not of the form"),
-        ({"json": {"instances": ["aGVsbG8="]}}, 400, "an instance is not of the form"),
-        ({"json": {"instances": [{"image_bytes": "aGVsbG8="}]}}, 400, "an instance is not of the form"),
-        ({"json": {"instances": [{"b64": "aGVsbG8="}]}}, 415, "not a picture"),
-        ({"data": b"x", "content_type": "text/plain"}, 415, "the content type 'text/plain' is not read"),
-        ({"data": b"x"}, 415, "content type"),
+        ({"json": {"instances": [{"b64": "%%%"}]}}, 400, "invalid base64 in b64"),
+        ({"json": {"instances": [{"b64": 7}]}}, 400, "invalid instance: expected"),
+        ({"json": {"instances": ["aGVsbG8="]}}, 400, "invalid instance: expected"),
+        ({"json": {"instances": [{"image_bytes": "aGVsbG8="}]}}, 400, "invalid instance: expected"),
+        ({"json": {"instances": [{"b64": "aGVsbG8="}]}}, 415, "not an image"),
+        ({"data": b"x", "content_type": "text/plain"}, 415, "the content type 'text/plain' is not supported"),
+        ({"data": b"x"}, 415, "the request has no content type"),
         ({"data": b"", "content_type": "image/png"}, 415, "empty"),
         ({"data": b"\xff\xd8\xff\xe0", "content_type": "image/png"}, 422, "this JPEG cannot be read"),
     ],
@@ -200,21 +249,27 @@ def test_one_bad_instance_is_the_error_of_its_entry(client, cat):
     ("sent", "shown"),
     [
         ("../../etc/passwd", "passwd"),
+        ("C:\\photos\\cat.jpg", "cat.jpg"),
         ("chat \u00e9t\u00e9 \U0001f408.jpg", "chat \u00e9t\u00e9 \U0001f408.jpg"),
         ("x" * 5000, "x" * 255),
     ],
 )
-def test_file_name_is_shown_back_without_folders(client, cat, sent, shown):
+def test_file_name_is_returned_without_folders(client, cat, sent, shown):
     assert post(client, (sent, cat)).get_json()["predictions"][0]["filename"] == shown
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [("get", "/nothing", 404), ("get", "/predict", 405), ("post", "/model", 405), ("delete", "/", 405)],
+    ("method", "path", "status", "message"),
+    [
+        ("get", "/nothing", 404, "Not found: send images to /predict"),
+        ("get", "/predict", 405, "Method not allowed: send images with POST"),
+        ("post", "/model", 405, "Method not allowed"),
+        ("delete", "/", 405, "Method not allowed"),
+    ],
 )
-def test_unknown_path_and_wrong_method_are_problems_too(client, method, path, status):
+def test_unknown_path_and_wrong_method_are_problems(client, method, path, status, message):
     response = getattr(client, method)(path)
-    problem(response, status)
+    assert problem(response, status).startswith(message)
     assert (status == 405) == ("Allow" in response.headers)
 
 
@@ -231,7 +286,7 @@ def test_body_over_the_limit_is_413(strict_client):
     )
 
 
-def test_picture_over_the_pixel_limit_is_413(strict_client, encode):
+def test_image_over_the_pixel_limit_is_413(strict_client, encode):
     large = encode(Image.new("RGB", (300, 300)), "JPEG")
     assert "300 x 300 pixels" in problem(post(strict_client, ("large.jpg", large)), 413)
     small = encode(Image.new("RGB", (200, 200)), "JPEG")
@@ -240,11 +295,11 @@ def test_picture_over_the_pixel_limit_is_413(strict_client, encode):
     assert second["error"]["status"] == 413
 
 
-def test_too_many_pictures_are_413(strict_client):
-    assert "3 pictures in one request; at most 2" in problem(post(strict_client, *[("a.jpg", b"")] * 3), 413)
+def test_more_images_than_the_limit_are_413(strict_client):
+    assert "3 images in one request; at most 2" in problem(post(strict_client, *[("a.jpg", b"")] * 3), 413)
 
 
-def test_busy_server_answers_503_and_says_when_to_come_back(client, app, cat):
+def test_busy_server_is_503_with_retry_after(client, app, cat):
     with app.extensions["classifier"].acquire(timeout=1):
         response = post(client, ("cat.jpg", cat))
     assert "busy" in problem(response, 503)
@@ -253,7 +308,7 @@ def test_busy_server_answers_503_and_says_when_to_come_back(client, app, cat):
 
 
 @pytest.mark.parametrize("path", ["/predict", "/"])
-def test_request_that_was_in_line_too_long_is_turned_away(client, cat, path):
+def test_request_that_has_waited_too_long_is_503(client, cat, path):
     data = {"file": (io.BytesIO(cat), "cat.jpg")}
     response = client.post(path, data=data, environ_overrides={"quintet.queue_seconds": 0.31})
     assert response.status_code == 503
@@ -262,15 +317,15 @@ def test_request_that_was_in_line_too_long_is_turned_away(client, cat, path):
     assert client.post(path, data=data, environ_overrides={"quintet.queue_seconds": 0.29}).status_code == 200
 
 
-def test_nothing_of_a_bad_picture_stays(app, cat):
+def test_bad_image_is_freed_without_the_garbage_collector(app, cat):
     class Name(str):
-        """One that can be watched."""
+        """A string that supports weak references."""
 
         __slots__ = ("__weakref__",)
 
     name = Name("broken.jpg")
     watched = weakref.ref(name)
-    gc.disable()  # what is held in circles stays until it runs: 40 MB of pictures, at times
+    gc.disable()  # reference cycles keep images until it runs: up to 40 MB
     try:
         with pytest.raises(images.CorruptImageError):
             predictions.predict_all(app.extensions["classifier"], [Upload(name, cat[:2000])], 5, False, 10**6)
@@ -280,20 +335,20 @@ def test_nothing_of_a_bad_picture_stays(app, cat):
         gc.enable()
 
 
-def test_permit_comes_back_after_a_bad_picture(client, app, cat):
+def test_network_is_returned_to_the_pool_after_a_bad_image(client, app, cat):
     problem(post(client, ("broken.jpg", cat[:2000])), 422)
     with app.extensions["classifier"].acquire(timeout=0.01):
         pass
 
 
-def test_requests_side_by_side_get_their_own_answers(app, imagenet):
+def test_concurrent_requests_get_their_own_responses(app, imagenet):
     wrong, answered = [], []
 
     def classify(sample):
         content = (imagenet.path / sample["file"]).read_bytes()
         for _ in range(5):
             response = post(app.test_client(), ("x", content))
-            if response.status_code == 503:  # more work than can be done in time is turned away
+            if response.status_code == 503:  # overload
                 continue
             entry = response.get_json()["predictions"][0]
             if entry["label"] != sample["expected"]["label"]:
@@ -309,22 +364,23 @@ def test_requests_side_by_side_get_their_own_answers(app, imagenet):
     assert len(answered) >= 5
 
 
-def test_error_of_our_own_is_500_and_tells_nothing(client, cat, monkeypatch, caplog):
+def test_unexpected_error_is_500_and_reveals_nothing(client, cat, monkeypatch, caplog):
     def fail(*_):
         raise RuntimeError("secret: /var/keys")
 
     monkeypatch.setattr(classifier.Network, "classify", fail)
     detail = problem(post(client, ("cat.jpg", cat)), 500)
+    assert detail.startswith("Internal server error: ")
     assert "secret" not in detail
     assert "secret: /var/keys" in caplog.text
 
 
-def test_model_is_the_card(client, imagenet):
+def test_model_returns_the_card(client, imagenet):
     assert client.get("/model").get_json() == imagenet.card
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/_ah/warmup"])
-def test_platforms_are_told_that_all_is_well(client, path):
+def test_health_endpoints_are_200(client, path):
     assert client.get(path).status_code == 200
 
 
@@ -333,10 +389,10 @@ def test_ready_names_the_version(client, imagenet):
 
 
 @pytest.mark.parametrize("path", ["/", "/model", "/nothing", "/assets/page.css"])
-def test_no_answer_is_taken_for_another_type(client, path):
-    with client.get(path) as answer:  # assets are sent from an open file
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+def test_every_response_forbids_content_sniffing(client, path):
+    with client.get(path) as response:  # the response of an asset holds an open file
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_page_loads_nothing_from_elsewhere(client):
+def test_page_may_only_load_its_own_files(client):
     assert "default-src 'self'" in client.get("/").headers["Content-Security-Policy"]

@@ -1,16 +1,20 @@
-"""The walls between the rooms, read from the imports themselves."""
+"""Rules of the code's structure: who may import what, and what the documentation lists."""
 
 import ast
+import re
 import subprocess
 import sys
 
 import pytest
 
+from app import image_formats
 from tests.conftest import ROOT
+
+DESIGN = (ROOT / "docs" / "design.md").read_text("utf-8")
 
 
 def imported(path):
-    """The dotted names of all modules that the file imports, at its top or inside a function."""
+    """The dotted names of all modules that the file imports, at the top or inside a function."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
@@ -29,11 +33,11 @@ def importers(folder, *forbidden):
     ]
 
 
-def test_serving_never_imports_training():
+def test_app_does_not_import_training():
     assert importers("app", "training", "train", "tensorflow", "keras", "matplotlib") == []
 
 
-def test_training_imports_only_pictures_and_bundles_of_the_app():
+def test_training_imports_only_images_and_bundle_of_the_app():
     allowed = {"app", "app.images", "app.bundle"}
     names = [
         name
@@ -44,8 +48,8 @@ def test_training_imports_only_pictures_and_bundles_of_the_app():
     assert names == []
 
 
-@pytest.mark.parametrize("module", ["classifier", "images", "bundle", "config"])
-def test_the_core_knows_no_web_framework(module):
+@pytest.mark.parametrize("module", ["classifier", "images", "image_formats", "heatmaps", "bundle", "config", "pool"])
+def test_module_is_independent_of_the_web_framework(module):
     assert [
         name for name in imported(ROOT / "app" / f"{module}.py") if name.split(".")[0] in ("flask", "werkzeug")
     ] == []
@@ -56,7 +60,41 @@ def test_nothing_imports_deploy(folder):
     assert importers(folder, "deploy") == []
 
 
-def test_a_running_app_has_not_loaded_tensorflow():
+def test_running_app_has_not_loaded_tensorflow():
     code = "import sys, app.wsgi; print([m for m in ('tensorflow', 'keras', 'training') if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout.strip().endswith("[]")
+
+
+def test_documented_endpoints_are_those_of_the_app(app):
+    """docs/design.md has a table whose rows begin with "| `GET /path` |", with the path as Flask writes it."""
+    rows = re.findall(r"^\| ((?:`[A-Z]+ /\S*`(?:, )?)+) \|", DESIGN, re.MULTILINE)
+    documented = [tuple(endpoint.split()) for row in rows for endpoint in re.findall(r"`(.*?)`", row)]
+    served = [(method, rule.rule) for rule in app.url_map.iter_rules() for method in rule.methods - {"HEAD", "OPTIONS"}]
+    assert sorted(documented) == sorted(served)
+
+
+def test_documented_folders_and_modules_exist():
+    """docs/design.md has a tree, a block of lines "path  description", and names modules by their path in the text."""
+    (tree,) = re.findall(r"^```text\n(train\.py .*?)^```", DESIGN, re.DOTALL | re.MULTILINE)
+    paths = [re.split(r"  +", line)[0] for line in tree.splitlines()]
+    assert {"app/", "training/", "deploy/"} <= set(paths)
+    paths += re.findall(r"\b(?:app|training|deploy|docker|bench|tests)/[\w/<>-]*(?:\.(?:py|sh|yaml|html|js))?", DESIGN)
+    assert [path for path in paths if not list(ROOT.glob(re.sub(r"<.*?>", "*", path)))] == []
+
+
+LISTED_FORMATS = re.compile(r"(?:\b(?:JPEG|PNG|WebP|GIF|TIFF|BMP|HEIC|AVIF)\b(?:, | or |, or |, and )?){3,}")
+
+
+@pytest.mark.parametrize("page", ["README.md", *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/*.md"))])
+def test_documented_image_formats_are_those_of_the_app(page):
+    found = {match[0] for match in LISTED_FORMATS.finditer((ROOT / page).read_text("utf-8"))}
+    assert found <= {image_formats.NAMES}
+    assert found or page != "README.md"
+
+
+def test_page_accepts_the_image_formats_of_the_app(client):
+    page = client.get("/").text
+    accepted = re.search(r'id="file"[^>]* accept="([^"]*)"', page)[1].split(",")
+    assert accepted == [f"image/{known.name.lower()}" for known in image_formats.FORMATS]
+    assert image_formats.NAMES in page

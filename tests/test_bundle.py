@@ -38,8 +38,8 @@ def test_missing_file_is_named(copied_bundle, name):
         serve(copied_bundle)
 
 
-def test_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(BundleError, match=r"no bundle at .*/nowhere: there is no such folder"):
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(BundleError, match=r"no bundle at .*/nowhere: the folder does not exist"):
         serve(tmp_path / "nowhere")
 
 
@@ -52,17 +52,29 @@ def test_folder_without_card_is_not_a_bundle(tmp_path):
     ("fields", "message"),
     [
         ({"labels": "many"}, "the field 'labels' is missing or not of type int"),
-        ({"input": {"width": 224}}, "input.height is None"),
+        ({"input": {"width": 224}}, "input.height is None, expected 1 to 4096"),
         ({"input": {"width": 0, "height": 224}}, "input.width is 0"),
         ({"resize": "squash"}, "resize is 'squash'"),
         ({"resize": "center-crop:0"}, "resize is 'center-crop:0'"),
         ({"files": {}}, "files has no digest of model.tflite"),
         ({"files": {"model.tflite": "", "labels.txt": "", "../x": ""}}, "no file with a digest"),
+        ({"files": {"model.tflite": "", "labels.txt": "", "../x": ""}, "samples": []}, "'../x' is outside the bundle"),
+        ({"files": {"model.tflite": "", "labels.txt": "", "/x": ""}, "samples": []}, "'/x' is outside the bundle"),
         ({"samples": [{"file": "samples/none.jpg"}]}, "no file with a digest"),
+        ({"samples": [{"file": "samples/none.jpg", "label": None, "expected": {}}]}, "no file with a digest"),
+        ({"samples": ["samples/cat.jpg"]}, "no file with a digest"),
+        ({"samples": [{"file": "samples/cat.jpg", "label": None, "expected": {"label": "cat"}}]}, "no expected label"),
+        (
+            {"samples": [{"file": "samples/cat.jpg", "label": None, "expected": {"probability": 1}}]},
+            "no expected label",
+        ),
+        ({"samples": [{"file": "samples/cat.jpg", "label": None, "expected": None}]}, "no expected label"),
+        ({"input": {"width": 4097, "height": 224}}, "input.width is 4097"),
+        ({"resize": "center-crop:1.1"}, "resize is 'center-crop:1.1'"),
         ({"name": None}, "the field 'name'"),
     ],
 )
-def test_card_that_cannot_be_used_is_refused(copied_bundle, edit_card, fields, message):
+def test_invalid_card_is_refused(copied_bundle, edit_card, fields, message):
     edit_card(**fields)
     with pytest.raises(BundleError) as raised:
         serve(copied_bundle)
@@ -77,7 +89,7 @@ def test_card_that_is_not_json_is_refused(copied_bundle):
 
 
 def rewrite(folder, name, content):
-    """Replace a file and its digest, as one would who makes a bundle by hand."""
+    """Replace a file and its digest, as for a bundle that was made by hand."""
     (folder / name).write_bytes(content)
     card = json.loads((folder / "model.json").read_text("utf-8"))
     bundle.write_card(folder, card)
@@ -90,7 +102,7 @@ def test_more_labels_than_the_card_says_are_refused(copied_bundle):
         serve(copied_bundle)
 
 
-def test_more_labels_than_outputs_are_refused(copied_bundle, edit_card):
+def test_more_labels_than_the_model_has_outputs_are_refused(copied_bundle, edit_card):
     labels = (copied_bundle / "labels.txt").read_bytes()
     edit_card(labels=1001)
     rewrite(copied_bundle, "labels.txt", labels + b"one more\n")
@@ -98,23 +110,36 @@ def test_more_labels_than_outputs_are_refused(copied_bundle, edit_card):
         serve(copied_bundle)
 
 
-def test_model_that_is_no_model_is_refused(copied_bundle):
+def test_file_that_is_not_a_model_is_refused(copied_bundle):
     rewrite(copied_bundle, "model.tflite", b"not a flatbuffer")
     with pytest.raises(BundleError, match=r"model\.tflite cannot be run by LiteRT"):
         serve(copied_bundle)
 
 
-def test_model_of_another_size_is_refused(copied_bundle, edit_card):
+def test_model_with_another_input_size_is_refused(copied_bundle, edit_card):
     edit_card(input={"width": 100, "height": 100})
     with pytest.raises(BundleError, match=r"takes \(1, 224, 224, 3\), the card says \(1, 100, 100, 3\)"):
         serve(copied_bundle)
 
 
-def test_self_test_that_finds_another_answer_is_refused(copied_bundle, edit_card, imagenet):
+def test_self_test_with_another_label_is_refused(copied_bundle, edit_card, imagenet):
     first = {**imagenet.samples[0], "expected": {"label": "toaster", "probability": 0.9}}
     edit_card(samples=[first])
     with pytest.raises(BundleError, match=r"failed its self-test: samples/.* the card expects toaster"):
         serve(copied_bundle)
+
+
+@pytest.mark.parametrize(("difference", "passes"), [(-0.06, False), (-0.04, True), (0.04, True), (0.06, False)])
+def test_self_test_allows_a_difference_of_5_percent(copied_bundle, edit_card, client, imagenet, difference, passes):
+    content = (imagenet.path / imagenet.samples[0]["file"]).read_bytes()
+    entry = client.post("/predict", data=content, content_type="image/jpeg").get_json()["predictions"][0]
+    expected = {"label": entry["label"], "probability": entry["probability"] + difference}
+    edit_card(samples=[{**imagenet.samples[0], "expected": expected}])
+    if passes:
+        serve(copied_bundle)
+    else:
+        with pytest.raises(BundleError, match="failed its self-test"):
+            serve(copied_bundle)
 
 
 def test_bundle_without_samples_is_served(copied_bundle, edit_card):
@@ -122,7 +147,7 @@ def test_bundle_without_samples_is_served(copied_bundle, edit_card):
     assert serve(copied_bundle).test_client().get("/").status_code == 200
 
 
-def test_written_bundle_replaces_the_old_one_whole(copied_bundle, imagenet):
+def test_written_bundle_replaces_the_whole_old_one(copied_bundle, imagenet):
     with bundle.writing(copied_bundle) as staged:
         for name in ("model.tflite", "labels.txt"):
             (staged / name).write_bytes((imagenet.path / name).read_bytes())
@@ -140,7 +165,7 @@ def test_interrupted_writing_leaves_the_old_bundle(copied_bundle, imagenet, erro
     assert [path.name for path in copied_bundle.parent.iterdir()] == ["imagenet"]
 
 
-def test_bundle_that_would_not_load_is_not_put_in_place(copied_bundle, imagenet):
+def test_bundle_that_cannot_be_read_does_not_replace_the_old_one(copied_bundle, imagenet):
     with pytest.raises(BundleError, match=r"labels\.txt is missing"), bundle.writing(copied_bundle) as staged:
         (staged / "model.tflite").write_bytes(b"x")
         (staged / "labels.txt").write_bytes(b"x")
@@ -149,7 +174,7 @@ def test_bundle_that_would_not_load_is_not_put_in_place(copied_bundle, imagenet)
     assert bundle.read(copied_bundle).version == imagenet.version
 
 
-def test_folder_with_something_else_in_it_is_not_overwritten(tmp_path):
+def test_folder_with_other_files_is_not_overwritten(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(BundleError, match="exists and is not a bundle"), bundle.writing(tmp_path):
         pytest.fail("the block must not be entered")
@@ -157,8 +182,8 @@ def test_folder_with_something_else_in_it_is_not_overwritten(tmp_path):
 
 
 @pytest.mark.parametrize("crash_at", range(1, 4))
-def test_after_a_kill_at_any_rename_a_whole_bundle_is_read(copied_bundle, imagenet, crash_at):
-    # The writer kills itself before its first, second or third change of the shelf.
+def test_whole_bundle_is_read_after_a_kill_at_any_rename(copied_bundle, imagenet, crash_at):
+    # The writer kills itself before its first, second or third change to the file system.
     code = f"""
 import os, pathlib, shutil, signal, sys
 from app import bundle
@@ -185,7 +210,7 @@ with bundle.writing(folder) as staged:
     killed = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert bundle.read(copied_bundle).name == ("new" if crash_at == 3 else "imagenet")
-    with bundle.writing(copied_bundle) as staged:  # and the next run tidies up
+    with bundle.writing(copied_bundle) as staged:  # the next run removes what is left
         for path in imagenet.path.iterdir():
             if path.name in ("model.tflite", "labels.txt"):
                 (staged / path.name).write_bytes(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Bad pictures are normal: each gets an answer or the right refusal, soon, and without much memory."""
+"""Damaged and hostile images: each is decoded or refused with the right error, in little time and memory."""
 
 import itertools
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import images
+from app import image_formats, images
 from tests import hostile
 from tests.conftest import ROOT
 
@@ -18,30 +18,30 @@ MEGABYTES = 300
 
 
 def outcome(data):
-    """The status that the app answers with for these bytes."""
+    """The type of the error that decoding `data` raises, None for an image."""
     try:
-        picture = images.decode(data, 96, 96)
+        image = images.decode(data, 96, 96)
     except images.ImageError as error:
         message = str(error)
         assert "\n" not in message
         return type(error)
-    assert picture.pixels.size == (96, 96)
-    assert picture.pixels.mode == "RGB"
+    assert image.pixels.size == (96, 96)
+    assert image.pixels.mode == "RGB"
     return None
 
 
-def test_thousands_of_damaged_pictures_are_decoded_or_refused_in_time():
+def test_thousands_of_damaged_images_are_decoded_or_refused_in_time():
     outcomes = set()
     for data in itertools.chain(hostile.truncated(), hostile.mutated(5000)):
         started = time.perf_counter()
         outcomes.add(outcome(data))
         assert time.perf_counter() - started < SECONDS, data[:64]
-    # The corpus reaches every road.
+    # The corpus causes every outcome.
     assert outcomes == {None, images.UnsupportedImageError, images.ImageTooLargeError, images.CorruptImageError}
 
 
 @given(form=st.sampled_from(sorted({data[:12] for _, data in hostile.seeds()})), rest=st.binary(max_size=300))
-def test_anything_behind_a_signature_is_decoded_or_refused(form, rest):
+def test_any_bytes_after_a_signature_are_decoded_or_refused(form, rest):
     outcome(form + rest)
 
 
@@ -73,7 +73,7 @@ EXPECTED = {
     "webp-just-under-the-limit": "ok",
 }
 
-# A process of its own for each bomb, so that the peak of its memory is the bomb's.
+# Each bomb is decoded in a process of its own, whose peak memory is then the bomb's.
 DECODE = """
 import re, sys, time
 from app import images
@@ -91,7 +91,7 @@ print(name, seconds, int(peak[1]) // 1024)
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_bomb_costs_little(bombs, name):
+def test_bomb_takes_little_time_and_memory(bombs, name):
     run = subprocess.run([sys.executable, "-c", DECODE], cwd=ROOT, input=bombs[name], capture_output=True, check=True)
     found, seconds, megabytes = run.stdout.split()
     assert found.decode() == EXPECTED[name]
@@ -99,5 +99,9 @@ def test_bomb_costs_little(bombs, name):
     assert int(megabytes) < MEGABYTES
 
 
-def test_every_bomb_of_the_corpus_is_tried(bombs):
+def test_corpus_has_every_format():
+    assert {form.upper() for form in hostile.FORMATS} == {known.name.upper() for known in image_formats.FORMATS}
+
+
+def test_every_bomb_of_the_corpus_is_tested(bombs):
     assert bombs.keys() == EXPECTED.keys()

@@ -1,4 +1,4 @@
-"""The page without JavaScript, as far as it can be told without a browser; tests/browser/ has the rest."""
+"""The page without JavaScript, as far as it can be tested without a browser; tests/browser/ tests the rest."""
 
 import html
 import io
@@ -6,35 +6,38 @@ import re
 
 import pytest
 
+from app import image_formats
 from app.pages import percent
+from tests.test_api import form_with
 
 
-def send(client, *pictures):
-    files = [(io.BytesIO(data), name) for name, data in pictures]
+def send(client, *images):
+    """Post (file name, content) pairs as the form does."""
+    files = [(io.BytesIO(data), name) for name, data in images]
     return client.post("/", data={"file": files}, content_type="multipart/form-data")
 
 
-def found(client, address):
-    with client.get(address) as answer:  # a file is sent from an open file
-        return answer.status_code == 200
+def exists(client, address):
+    with client.get(address) as response:  # the response holds an open file
+        return response.status_code == 200
 
 
 def texts(page, name):
-    """The texts of the elements of a class, in their order, without those of the template for page.js."""
-    answers = re.sub(r"<template.*?</template>", "", page.get_data(as_text=True), flags=re.DOTALL)
-    return [html.unescape(text) for text in re.findall(rf'class="{name}"[^>]*>([^<]*)<', answers)]
+    """The texts of the elements with the class `name`, in order, without those of the template for page.js."""
+    results = re.sub(r"<template.*?</template>", "", page.get_data(as_text=True), flags=re.DOTALL)
+    return [html.unescape(text) for text in re.findall(rf'class="{name}"[^>]*>([^<]*)<', results)]
 
 
-def test_page_offers_the_form_and_every_sample(client, imagenet):
+def test_page_has_the_form_and_every_sample(client, imagenet):
     page = client.get("/").get_data(as_text=True)
-    assert 'action="./#answers" enctype="multipart/form-data"' in page
+    assert 'action="./#results" enctype="multipart/form-data"' in page
     for sample in imagenet.samples:
         name = sample["file"].removeprefix("samples/")
         assert f'name="sample" value="{name}"' in page
-        assert found(client, f"/samples/{name}")
+        assert exists(client, f"/samples/{name}")
 
 
-def test_page_names_the_model_its_version_and_the_way_to_the_card(client, imagenet):
+def test_page_names_the_model_and_its_version_and_links_to_the_card(client, imagenet):
     page = client.get("/").get_data(as_text=True)
     assert f'<a href="model">{imagenet.name}</a>, version {imagenet.version}' in page
     assert "curl -F file=@picture.jpg http://localhost/predict" in page
@@ -47,13 +50,13 @@ def test_every_address_on_the_page_is_relative(client, cat):
     assert [one for one in addresses if not re.match(r"(?!/|https?:)", one)] == []
 
 
-def test_nothing_inline_is_left_for_the_content_security_policy_to_refuse(client, cat):
-    answer = send(client, ("cat.jpg", cat))
-    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
-    assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*src=)", answer.get_data(as_text=True))
+def test_page_has_no_inline_code_that_the_content_security_policy_forbids(client, cat):
+    page = send(client, ("cat.jpg", cat))
+    assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*src=)", page.get_data(as_text=True))
 
 
-def test_assets_change_their_address_with_their_content(client):
+def test_address_of_an_asset_has_its_digest(client):
     page = client.get("/").get_data(as_text=True)
     addresses = re.findall(r'"(assets/[^"]+)"', page)
     assert {address.partition("?")[0] for address in addresses} == {
@@ -64,56 +67,54 @@ def test_assets_change_their_address_with_their_content(client):
     assert len({address.partition("?")[2] for address in addresses}) == 3
     for address in addresses:
         assert re.fullmatch(r"[0-9a-f]{8}", address.partition("?")[2])
-        assert found(client, "/" + address)
+        assert exists(client, "/" + address)
 
 
-def test_form_is_answered_with_the_picture_its_heatmap_and_five_bars(client, cat):
+def test_form_is_answered_with_the_image_its_heatmap_and_five_bars(client, cat):
     page = send(client, ("cat.jpg", cat))
     assert page.status_code == 200
     assert page.content_type.startswith("text/html")
     assert texts(page, "filename") == ["cat.jpg"]
     assert len(texts(page, "bar-label")) == len(texts(page, "bar-percent")) == 5
     assert 'class="photo" src="data:image/jpeg;base64,' in page.text
-    assert 'class="heat" alt="" src="data:image/png;base64,' in page.text
+    assert 'class="heatmap" alt="" src="data:image/png;base64,' in page.text
 
 
-def test_sample_button_is_answered_as_the_uploaded_sample(client, cat):
+def test_sample_button_gives_the_same_page_as_uploading_the_sample(client, cat):
     by_name, by_upload = client.post("/", data={"sample": "cat.jpg"}), send(client, ("cat.jpg", cat))
     assert by_name.status_code == 200
     assert by_name.data == by_upload.data
 
 
 @pytest.mark.parametrize("name", ["none.jpg", "../model.json", "", "/etc/passwd"])
-def test_only_samples_can_be_asked_for_by_name(client, name):
+def test_name_that_is_not_a_sample_is_404(client, name):
     page = client.post("/", data={"sample": name})
     assert page.status_code == 404
-    assert texts(page, "message") == [f"there is no sample {name!r}: the page lists those there are"]
+    assert texts(page, "message") == [f"Not found: there is no sample {name!r}; the page lists the samples"]
 
 
 def test_error_is_shown_on_the_page_with_its_status(client):
-    page = send(client, ("note.txt", b"no picture"))
+    page = send(client, ("note.txt", b"not an image"))
     assert page.status_code == 415
     assert page.content_type.startswith("text/html")
-    assert texts(page, "message") == [
-        "this is not a picture of a supported format: send a JPEG, PNG, WebP, GIF, TIFF or BMP"
-    ]
+    assert texts(page, "message") == [f"this is not an image of a supported format: send a {image_formats.NAMES}"]
 
 
-def test_form_in_which_nothing_was_chosen_says_so(client):
-    page = send(client, ("", b""))
+def test_form_without_a_chosen_file_is_400(client):
+    page = client.post("/", **form_with(b'name="file"; filename=""'))
     assert page.status_code == 400
-    assert "no picture" in texts(page, "message")[0]
+    assert "no image" in texts(page, "message")[0]
 
 
-def test_bad_picture_among_good_ones_has_its_error_in_its_place(client, cat):
-    page = send(client, ("one.jpg", cat), ("bad.jpg", b"no picture"), ("two.jpg", cat))
+def test_bad_image_among_good_ones_has_its_error_in_its_place(client, cat):
+    page = send(client, ("one.jpg", cat), ("bad.jpg", b"not an image"), ("two.jpg", cat))
     assert page.status_code == 200
     assert texts(page, "filename") == ["one.jpg", "bad.jpg", "two.jpg"]
     assert len(texts(page, "reason")) == 1
     assert len(texts(page, "bar-percent")) == 10
 
 
-def test_names_of_files_cannot_write_html(client, cat):
+def test_file_names_are_escaped(client, cat):
     page = send(client, ("<b>cat.jpg", cat))
     assert "<b>cat" not in page.text
     assert texts(page, "filename") == ["<b>cat.jpg"]
@@ -131,5 +132,5 @@ def test_names_of_files_cannot_write_html(client, cat):
         (1, ">99.9"),
     ],
 )
-def test_percentages_never_round_to_certainty(probability, shown):
+def test_percentage_is_never_rounded_to_0_or_100(probability, shown):
     assert percent(probability) == shown + "\u202f%"

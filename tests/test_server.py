@@ -154,9 +154,9 @@ def test_logs_can_be_json_throughout(cat):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"PORT": "http"}, "PORT is 'http'; it must be a whole number from 1 to 65535"),
-        ({"MAX_IMAGES": "0"}, "MAX_IMAGES is '0'; it must be a whole number from 1 to 1000"),
-        ({"MODEL": "model/nowhere"}, "no bundle at model/nowhere: there is no such folder; `make train` writes one"),
+        ({"PORT": "http"}, "invalid PORT 'http': expected a whole number from 1 to 65535"),
+        ({"MAX_IMAGES": "0"}, "invalid MAX_IMAGES '0': expected a whole number from 1 to 1000"),
+        ({"MODEL": "model/nowhere"}, "no bundle at model/nowhere: the folder does not exist; `make train` writes one"),
         ({"MODEL": "app"}, "app is not a bundle: it has no model.json; `make train` writes one"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A real browser before the real server. Whatever the browser complains about fails the test that made it complain."""
+"""A real browser and the real server. A test fails if the browser reports an error or a warning on its console."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from tests.test_server import running
 
 _FLAGS = [
     "--headless",
-    "--no-sandbox",  # it is refused to root, who runs the tests in containers; only our own page is opened
+    "--no-sandbox",  # Chromium refuses a sandbox to root, as in containers; only the app's own page is opened
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -23,7 +23,7 @@ _FLAGS = [
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[str]:
-    """The address of a running server."""
+    """The URL of a running server."""
     with running() as (port, _):
         yield f"http://localhost:{port}/"
 
@@ -38,15 +38,15 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser, site: str) -> Iterator[Callable[..., Page]]:
-    """Open the page in a fresh window: `visit(viewport=..., java_script_enabled=False)`."""
-    contexts, complaints = [], []
+    """Open the page in a new browser context: `visit(viewport=..., java_script_enabled=False)`."""
+    contexts, messages = [], []
 
     def on_console(message: ConsoleMessage) -> None:
-        # The browser notes every 4xx and 5xx; those of the two ways to send a picture are the page's to show.
+        # The browser reports every 4xx and 5xx; the page itself shows those of the two ways to send an image.
         path = message.location["url"].partition("#")[0].partition("?")[0]
-        answer_to_a_picture = message.text.startswith("Failed to load resource") and path.endswith(("/", "/predict"))
-        if message.type in ("error", "warning") and not answer_to_a_picture:
-            complaints.append(message.text)
+        is_prediction = message.text.startswith("Failed to load resource") and path.endswith(("/", "/predict"))
+        if message.type in ("error", "warning") and not is_prediction:
+            messages.append(message.text)
 
     def visit(address: str = site, **options: object) -> Page:
         context = browser.new_context(**{"reduced_motion": "reduce", **options})
@@ -54,17 +54,17 @@ def visit(browser: Browser, site: str) -> Iterator[Callable[..., Page]]:
         context.set_default_timeout(10_000)
         page = context.new_page()
         page.on("console", on_console)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("pageerror", lambda error: messages.append(str(error)))
         page.goto(address)
         return page
 
     yield visit
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert messages == []
 
 
 @pytest.fixture(scope="session")
 def photos() -> list[str]:
-    """Paths of the bundle's sample pictures; the first is the cat."""
+    """Paths of the bundle's sample images; the first is the cat."""
     return sorted(map(str, (IMAGENET / "samples").iterdir()), key=lambda path: not path.endswith("cat.jpg"))

@@ -1,4 +1,4 @@
-"""axe's rules, small screens and large letters, in every state of the page."""
+"""axe's rules and small screens, in every state of the page."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def empty(_page, _photos):
 
 def result(page, photos):
     page.set_input_files("#file", photos[:2])
-    expect(page.locator('.card[data-state="answered"]')).to_have_count(2)
+    expect(page.locator('.card[data-state="done"]')).to_have_count(2)
 
 
 def error(page, _photos):
@@ -22,7 +22,7 @@ def error(page, _photos):
     expect(page.locator('.card[data-state="failed"]')).to_have_count(1)
 
 
-def refusal(page, photos):
+def too_many(page, photos):
     page.set_input_files("#file", photos[:1] * 17)
     expect(page.get_by_role("alert")).to_be_visible()
 
@@ -33,14 +33,14 @@ def waiting(page, photos):
     expect(page.get_by_role("progressbar")).to_be_visible()
 
 
-STATES = pytest.mark.parametrize("bring_about", [empty, waiting, result, error, refusal])
+STATES = pytest.mark.parametrize("prepare", [empty, waiting, result, error, too_many])
 
 
 @STATES
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(visit, photos, bring_about, scheme):
+def test_axe_finds_no_violation(visit, photos, prepare, scheme):
     page = visit(color_scheme=scheme)
-    bring_about(page, photos)
+    prepare(page, photos)
     page.evaluate(AXE.read_text("utf-8"))
     found = page.evaluate(
         "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice']})"
@@ -49,14 +49,14 @@ def test_axe_finds_nothing(visit, photos, bring_about, scheme):
 
 
 @STATES
-def test_nothing_is_wider_than_a_small_phone(visit, photos, bring_about):
+def test_page_fits_a_small_phone(visit, photos, prepare):
     page = visit(viewport={"width": 320, "height": 640}, is_mobile=True, has_touch=True)
-    bring_about(page, photos)
+    prepare(page, photos)
     assert page.evaluate("document.documentElement.scrollWidth") == 320
     assert page.evaluate("document.body.scrollWidth") <= 320
 
 
-def test_page_keeps_still_for_those_who_asked_for_it(visit):
+def test_animations_stop_for_visitors_who_prefer_reduced_motion(visit):
     moving = "[...document.querySelectorAll('*')].filter((e) => getComputedStyle(e).transitionDuration !== '0s').length"
     assert visit(reduced_motion="reduce").evaluate(moving) == 0
     assert visit(reduced_motion="no-preference").evaluate(moving) > 0

@@ -1,4 +1,4 @@
-"""The page with JavaScript: every way a picture comes in, and everything that can go wrong on its way."""
+"""The page with JavaScript: every way to choose an image, and everything that can fail."""
 
 import base64
 import json
@@ -12,12 +12,12 @@ from playwright.sync_api import Page, Route, expect
 from tests.test_server import running
 
 
-def cards(page: Page, state: str = "answered"):
+def cards(page: Page, state: str = "done"):
     return page.locator(f'.card[data-state="{state}"]')
 
 
 def files_in_the_page(page: Page, paths: list[str]):
-    """A handle to a DataTransfer that holds these files, as a drop or a paste brings one."""
+    """A handle to a DataTransfer with these files, as in the event of a drop or a paste."""
     named = [(Path(path).name, base64.b64encode(Path(path).read_bytes()).decode()) for path in paths]
     return page.evaluate_handle(
         """named => {
@@ -33,7 +33,7 @@ def files_in_the_page(page: Page, paths: list[str]):
 
 
 def watch_posts(page: Page) -> list[str]:
-    """A list that fills with the addresses of the POST requests from here on."""
+    """A list to which the URL of every following POST request is appended."""
     posts: list[str] = []
     page.on("request", lambda request: request.method == "POST" and posts.append(request.url))
     return posts
@@ -47,7 +47,7 @@ def assert_shows_the_cat(card) -> None:
     assert card.locator(".photo").evaluate("photo => photo.complete && photo.naturalWidth > 0")
 
 
-def test_chosen_picture_is_answered_in_place(visit, photos):
+def test_chosen_image_is_classified_without_a_reload(visit, photos):
     page = visit()
     page.evaluate("document.body.dataset.same = 'page'")
     page.set_input_files("#file", photos[0])
@@ -65,7 +65,7 @@ def test_bars_are_as_wide_as_the_probabilities(visit, photos):
     assert part / whole * 100 == pytest.approx(percent, abs=0.5)
 
 
-def test_the_same_picture_can_be_chosen_twice(visit, photos):
+def test_the_same_image_can_be_chosen_twice(visit, photos):
     page = visit()
     for _ in range(2):
         with page.expect_response("**/predict*"):
@@ -73,14 +73,14 @@ def test_the_same_picture_can_be_chosen_twice(visit, photos):
         expect(cards(page)).to_have_count(1)
 
 
-def test_sample_is_one_click_away(visit):
+def test_sample_is_classified_on_click(visit):
     page = visit()
     page.locator('#samples button[value="cat.jpg"]').click()
     assert_shows_the_cat(cards(page))
     expect(cards(page).locator(".filename")).to_have_text("cat.jpg")
 
 
-def test_picture_can_be_dropped_anywhere(visit, photos):
+def test_image_can_be_dropped_anywhere(visit, photos):
     page = visit()
     transfer = files_in_the_page(page, photos[:1])
     page.dispatch_event("footer", "dragover", {"dataTransfer": transfer})
@@ -90,7 +90,7 @@ def test_picture_can_be_dropped_anywhere(visit, photos):
     assert_shows_the_cat(cards(page))
 
 
-def test_picture_can_be_pasted(visit):
+def test_image_can_be_pasted(visit):
     page = visit(permissions=["clipboard-read", "clipboard-write"])
     page.evaluate(
         """async (address) => {
@@ -106,11 +106,11 @@ def test_picture_can_be_pasted(visit):
     assert_shows_the_cat(cards(page))
 
 
-def test_pasted_text_is_no_picture(visit):
+def test_pasted_text_is_ignored(visit):
     page = visit(permissions=["clipboard-read", "clipboard-write"])
     page.evaluate("navigator.clipboard.writeText('no picture')")
     page.keyboard.press("Control+V")
-    expect(page.locator("#answers")).to_be_empty()
+    expect(page.locator("#results")).to_be_empty()
 
 
 def test_phone_offers_its_camera(visit, photos):
@@ -123,18 +123,18 @@ def test_phone_offers_its_camera(visit, photos):
     expect(visit().get_by_text("Take a photo")).to_be_hidden()
 
 
-def test_several_pictures_are_answered_in_their_order_and_a_bad_one_stops_no_other(visit, photos, tmp_path):
+def test_several_images_are_classified_in_order_despite_a_bad_one(visit, photos, tmp_path):
     bad = tmp_path / "bad.jpg"
     bad.write_text("no picture")
     page = visit()
     page.set_input_files("#file", [photos[0], str(bad), photos[1]])
     expect(cards(page)).to_have_count(2)
     expect(page.locator(".card .filename")).to_have_text(["cat.jpg", "bad.jpg", Path(photos[1]).name])
-    expect(cards(page, "failed").locator(".reason")).to_have_text(re.compile("not a picture of a supported format"))
+    expect(cards(page, "failed").locator(".reason")).to_have_text(re.compile("not an image of a supported format"))
     expect(page.get_by_role("button", name="Try again")).to_be_hidden()  # it would fail again
 
 
-def test_too_many_pictures_are_refused_before_any_is_sent(visit, photos):
+def test_too_many_images_are_refused_before_any_is_sent(visit, photos):
     page = visit()
     sent = watch_posts(page)
     page.set_input_files("#file", photos[:1] * 17)
@@ -142,7 +142,7 @@ def test_too_many_pictures_are_refused_before_any_is_sent(visit, photos):
     assert sent == []
 
 
-def test_too_large_picture_is_refused_before_it_is_sent(visit, tmp_path):
+def test_too_large_image_is_refused_before_it_is_sent(visit, tmp_path):
     large = tmp_path / "large.jpg"
     with large.open("wb") as file:
         file.truncate(25 * 2**20)
@@ -154,42 +154,42 @@ def test_too_large_picture_is_refused_before_it_is_sent(visit, tmp_path):
     assert sent == []
 
 
-def test_picture_that_the_browser_cannot_show_is_classified_all_the_same(visit, photos, tmp_path, encode):
+def test_image_that_the_browser_cannot_show_is_classified(visit, photos, tmp_path, encode):
     tiff = tmp_path / "cat.tiff"
     tiff.write_bytes(encode(Image.open(photos[0]), "TIFF"))
     page = visit()
     page.set_input_files("#file", str(tiff))
     expect(cards(page).locator("h2")).to_have_text(re.compile("cat|mau", re.IGNORECASE))
-    expect(page.locator(".card .stage")).to_have_count(0)
+    expect(page.locator(".card .frame")).to_have_count(0)
 
 
-def test_heatmap_lies_over_the_picture_and_can_be_faded_and_hidden(visit, photos):
+def test_heatmap_covers_the_image_and_can_be_faded_and_hidden(visit, photos):
     page = visit()
     page.set_input_files("#file", photos[0])
-    heat, photo = cards(page).locator(".heat"), cards(page).locator(".photo")
-    expect(heat).to_have_css("opacity", "1")
-    assert heat.evaluate("heat => heat.decode().then(() => heat.naturalWidth > 0)")
-    assert heat.bounding_box() == pytest.approx(photo.bounding_box())
+    heatmap, photo = cards(page).locator(".heatmap"), cards(page).locator(".photo")
+    expect(heatmap).to_have_css("opacity", "1")
+    assert heatmap.evaluate("image => image.decode().then(() => image.naturalWidth > 0)")
+    assert heatmap.bounding_box() == pytest.approx(photo.bounding_box())
     page.get_by_label("Strength of the heatmap").fill("40")
-    expect(heat).to_have_css("opacity", "0.4")
+    expect(heatmap).to_have_css("opacity", "0.4")
     page.get_by_label("Show where it looked").uncheck()
-    expect(heat).to_have_css("opacity", "0")
+    expect(heatmap).to_have_css("opacity", "0")
     expect(page.get_by_label("Strength of the heatmap")).to_be_hidden()
 
 
-def test_latest_choice_wins(visit, photos):
+def test_later_choice_replaces_an_earlier_one(visit, photos):
     page = visit()
     held: list[Route] = []
     page.route("**/predict*", lambda route: route.continue_() if held else held.append(route))
     with page.expect_request("**/predict*"):
         page.set_input_files("#file", photos[1])
-    with page.expect_event("requestfailed"):  # the first is given up, so that its answer can never come
+    with page.expect_event("requestfailed"):  # the first request is aborted
         page.set_input_files("#file", photos[0])
     assert_shows_the_cat(cards(page))
     expect(page.locator(".card")).to_have_count(1)
 
 
-def test_busy_server_can_be_tried_again(visit, photos):
+def test_busy_server_can_be_retried(visit, photos):
     page = visit()
     problem = {"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": "the server is busy"}
     page.route("**/predict*", lambda route: route.fulfill(status=503, body=json.dumps(problem)), times=1)
@@ -200,7 +200,7 @@ def test_busy_server_can_be_tried_again(visit, photos):
     assert_shows_the_cat(cards(page))
 
 
-def test_broken_network_can_be_tried_again(visit, photos):
+def test_network_failure_can_be_retried(visit, photos):
     page = visit()
     page.route("**/predict*", lambda route: route.abort("connectionreset"), times=1)
     page.set_input_files("#file", photos[0])
@@ -209,28 +209,28 @@ def test_broken_network_can_be_tried_again(visit, photos):
     assert_shows_the_cat(cards(page))
 
 
-def test_gateway_that_answers_in_html_is_an_error_with_its_number(visit, photos):
+def test_html_error_of_a_gateway_is_shown_with_its_status(visit, photos):
     page = visit()
     page.route("**/predict*", lambda route: route.fulfill(status=502, body="<h1>Bad Gateway</h1>"), times=1)
     page.set_input_files("#file", photos[0])
-    expect(cards(page, "failed").locator(".reason")).to_have_text("The server gave no answer (status 502)")
+    expect(cards(page, "failed").locator(".reason")).to_have_text("The server did not respond as expected (status 502)")
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
-def test_progress_is_shown_while_the_server_works(visit, photos):
+def test_progress_is_shown_while_the_request_runs(visit, photos):
     page = visit()
     held: list[Route] = []
     page.route("**/predict*", lambda route: held.append(route))
     page.set_input_files("#file", photos[0])
     expect(page.get_by_role("progressbar")).to_be_visible()
-    expect(page.locator(".step")).to_have_text(re.compile("Sending|Looking"))
-    expect(page.get_by_role("status")).to_have_text("Looking at cat.jpg")
+    expect(page.locator(".step")).to_have_text(re.compile("Sending|Classifying"))
+    expect(page.get_by_role("status")).to_have_text("Classifying cat.jpg")
     held[0].continue_()
     assert_shows_the_cat(cards(page))
     expect(page.get_by_role("progressbar")).to_be_hidden()
 
 
-def test_everything_works_under_a_path(visit, photos):
+def test_page_works_under_a_path(visit, photos):
     with running(SCRIPT_NAME="/some/where") as (port, _):
         page = visit(f"http://localhost:{port}/some/where/")
         page.set_input_files("#file", photos[0])
@@ -243,7 +243,7 @@ def test_everything_works_under_a_path(visit, photos):
         assert page.evaluate("fetch(document.querySelector('footer a').href).then((answer) => answer.status)") == 200
 
 
-def test_curl_line_can_be_copied(visit, site):
+def test_curl_command_can_be_copied(visit, site):
     page = visit(permissions=["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
@@ -262,7 +262,7 @@ def test_keyboard_is_enough(visit, photos):
     page.keyboard.press("Tab")
     expect(page.get_by_label("Show where it looked")).to_be_focused()
     page.keyboard.press("Space")
-    expect(cards(page).locator(".heat")).to_have_css("opacity", "0")
+    expect(cards(page).locator(".heatmap")).to_have_css("opacity", "0")
     page.keyboard.press("Tab")
     expect(page.locator("#samples button").first).to_be_focused()
     with page.expect_response("**/predict*"):
@@ -270,7 +270,7 @@ def test_keyboard_is_enough(visit, photos):
     expect(cards(page)).to_have_count(1)
 
 
-def test_form_works_where_the_script_could_not_be_loaded(browser, site, photos):
+def test_form_works_if_the_script_cannot_be_loaded(browser, site, photos):
     page = browser.new_context().new_page()
     page.route("**/page.js*", lambda route: route.abort())
     page.goto(site)

@@ -1,4 +1,4 @@
-"""The page where JavaScript is off."""
+"""The page with JavaScript switched off."""
 
 import re
 
@@ -11,10 +11,10 @@ def page(visit):
     return visit(java_script_enabled=False)
 
 
-def test_form_is_answered_with_the_picture_and_five_bars(page, photos):
+def test_form_is_answered_with_the_image_and_five_bars(page, photos):
     page.set_input_files("#file", photos[0])
     page.get_by_role("button", name="Classify").click()
-    card = page.locator('.card[data-state="answered"]')
+    card = page.locator('.card[data-state="done"]')
     expect(card.locator("h2")).to_have_text(re.compile("cat|tabby|mau", re.IGNORECASE))
     expect(card.locator(".filename")).to_have_text("cat.jpg")
     expect(card.locator(".bars li")).to_have_count(5)
@@ -30,28 +30,28 @@ def test_sample_needs_no_javascript(page):
     expect(page.locator(".card .bars li")).to_have_count(5)
 
 
-def test_heatmap_is_hidden_by_its_checkbox_alone(page):
+def test_checkbox_hides_the_heatmap_without_javascript(page):
     page.locator("#samples button").first.click()
-    expect(page.locator(".heat")).to_have_css("opacity", "1")
+    expect(page.locator(".heatmap")).to_have_css("opacity", "1")
     page.get_by_label("Show where it looked").uncheck()
-    expect(page.locator(".heat")).to_have_css("opacity", "0")
+    expect(page.locator(".heatmap")).to_have_css("opacity", "0")
 
 
-def test_several_pictures_keep_their_order(page, photos):
+def test_several_images_keep_their_order(page, photos):
     page.set_input_files("#file", photos[:3])
     page.get_by_role("button", name="Classify").click()
     expect(page.locator(".card .filename")).to_have_text([photo.rsplit("/", 1)[1] for photo in photos[:3]])
 
 
-def test_bad_file_is_a_clear_line_on_the_page(page, tmp_path):
+def test_error_of_a_bad_file_is_shown_on_the_page(page, tmp_path):
     note = tmp_path / "note.txt"
     note.write_text("no picture")
     page.set_input_files("#file", str(note))
     page.get_by_role("button", name="Classify").click()
-    expect(page.get_by_role("alert")).to_have_text(re.compile("not a picture of a supported format"))
+    expect(page.get_by_role("alert")).to_have_text(re.compile("not an image of a supported format"))
     expect(page.locator("#file")).to_be_visible()
 
 
-def test_only_what_works_is_offered(page):
+def test_controls_that_need_javascript_are_hidden(page):
     for words in ("drop it anywhere", "Take a photo", "Copy"):
         expect(page.get_by_text(words)).to_be_hidden()
