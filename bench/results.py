@@ -1,6 +1,7 @@
 """From samples to figures, and from figures to Markdown: medians, and shares of the no-HTTP bound of the same round."""
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -14,7 +15,6 @@ from bench.rounds import BOUND, Lengths, Sample
 from bench.servers import OURS, PEERS
 
 TITLES = {BOUND: "no-HTTP bound"} | {server.name: server.title for server in (OURS, *PEERS)}
-SAME_APP = [server.name for server in (OURS, *PEERS) if server.same_app]
 
 
 class Figures(NamedTuple):
@@ -50,13 +50,17 @@ def _figures(samples: list[Sample], bounds: list[Sample]) -> Figures:
         p99_ms={size: statistics.median(each[size] for each in latencies) for size in sizes} if latencies else None,
         first_answer=_median([sample.first_answer for sample in samples]),
         memory=_median([sample.memory for sample in samples]),
-        kept_beside_slow=_median([
-            None if sample.beside_slow is None else sample.beside_slow / sample.per_second["small"]
-            for sample in samples
-        ]),
+        kept_beside_slow=_median([_kept(sample) for sample in samples]),
         same_answers=sum(samples[0].labels[size] == bounds[0].labels[size] for size in sizes),
         failures=sum(sample.failures for sample in samples),
-    )  # fmt: skip
+    )
+
+
+def _kept(sample: Sample) -> float | None:
+    """Throughput beside slow uploads, relative to that without them; 0 if the server answered no request at all."""
+    if sample.beside_slow is None:
+        return None
+    return sample.beside_slow / (sample.per_second["small"] or math.inf)
 
 
 def _median(values: list[float | None]) -> float | None:
@@ -130,8 +134,8 @@ def same_app(models: dict[str, dict[str, Figures]]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for model, servers in models.items():
-        for name in SAME_APP:
-            if (found := servers.get(name)) and found.p99_ms and found.memory and found.kept_beside_slow is not None:
+        for name, found in servers.items():
+            if found.p99_ms and found.memory and found.kept_beside_slow is not None:  # a server of our app
                 lines.append(
                     f"| {model} | {_title(name)} | {_joined(found.per_second, ',.0f')} "
                     f"| {_joined(found.p99_ms, ',.0f')} ms | {found.memory:.0f} MB | {found.kept_beside_slow:.2f} |"

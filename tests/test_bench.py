@@ -63,6 +63,12 @@ def test_lower_throughput_than_a_peer_is_missed(figures):
     assert "reference-cnn, small: relative to fastapi" in missed("reference-cnn", figures([0.95] * 3, peer=490.0))
 
 
+def test_server_without_a_single_answer_is_compared_and_reported(figures):
+    found = figures([0.95, 0.95, 0], peer=0.0, beside_slow=50.0)
+    assert "reference-cnn, small: relative to fastapi" not in missed("reference-cnn", found)
+    assert found["quintet"].kept_beside_slow == pytest.approx(50 / 475)  # 0 in the third round
+
+
 def test_different_answer_is_missed(figures):
     assert "imagenet: images with the answer of the no-HTTP bound" in missed("imagenet", figures([1] * 3, label="dog"))
 
