@@ -1,7 +1,7 @@
-"""`make bench`: the ceiling, ours and its peers, as a table and a plot in bench/results/.
+"""`make bench`: measure the no-HTTP bound, our server and its peers; write tables and a plot to bench/results/.
 
-Ends with status 1 where a figure falls under what bench/floors.py promises. `--quick` is a look at whether all of it
-works: its rounds are too short to be held to anything.
+Exits with status 1 if a figure is worse than bench/floors.py allows. `--quick` only shows that everything works: its
+rounds are too short for reliable figures, so it does not check them.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from app import bundle
-from bench import ROOT, checks, floors, load, models, pictures, plot, results, rounds
+from bench import ROOT, checks, floors, images, load, models, plot, results, rounds
 from bench.servers import OURS, PEERS, ServerError, environments
 
 RESULTS = ROOT / "bench" / "results"
@@ -21,20 +21,21 @@ def main() -> None:
     load.require("wrk")
     chosen = arguments.servers or [server.name for server in PEERS]
     servers = (OURS, *(server for server in PEERS if server.name in chosen))
-    measured = models.prepared()
+    measured = models.prepare()
     if arguments.model:
         measured = [models.Model(bundle.read(arguments.model).name, arguments.model.resolve())]
     environments(servers)
     lengths = rounds.QUICK if arguments.quick else rounds.FULL
-    about, samples, started = results.machine(), {}, time.monotonic()
+    about, started = results.machine(), time.monotonic()
+    samples: dict[str, dict[str, list[rounds.Sample]]] = {}
     total = lengths.rounds * len(measured) * (1 + len(servers))
-    with pictures.written() as files:
-        for count, (model, number, name, sample) in enumerate(rounds.measured(measured, servers, files, lengths), 1):
+    with images.temporary_files() as files:
+        for count, (model, number, name, sample) in enumerate(rounds.measure_all(measured, servers, files, lengths), 1):
             samples.setdefault(model, {}).setdefault(name, []).append(sample)
             rates = ", ".join(f"{value:,.0f}" for value in sample.per_second.values())
             print(
                 f"[{count:>2}/{total} {time.monotonic() - started:>4.0f} s] {model}, round {number}, "
-                f"{results.TITLES[name]}: {rates} pictures/s; alone {sample.alone_ms:.1f} ms",
+                f"{results.TITLES[name]}: {rates} images/s; single client {sample.single_client_ms:.1f} ms",
                 flush=True,
             )
     figures = {model: results.summary(found) for model, found in samples.items()}
@@ -43,20 +44,21 @@ def main() -> None:
     results.write(folder, figures, about, lengths)
     plot.draw(figures, folder / "shares.png")
     print(f"\n{(folder / 'results.md').read_text('utf-8')}\nWritten to {folder.relative_to(ROOT)}\n")
-    held = [check for model, found in figures.items() for check in floors.checks(model, found)]
+    found = [check for model, servers in figures.items() for check in floors.checks(model, servers)]
     if arguments.quick:
-        checks.report(held)
-        print("Rounds as short as these are not held to it.")
+        checks.report(found)
+        print("These rounds are too short for reliable figures: missed targets do not count.")
         return
     if not partial:
-        results.include((folder / "results.md").read_text("utf-8"))
-    checks.conclude(held)
+        results.include("comparison", results.comparison(figures, about, lengths))
+        results.include("same app", results.same_app(figures))
+    checks.conclude(found)
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make bench", description="Compare the server with its peers.")
+    parser = argparse.ArgumentParser(prog="make bench", description="Compare our server with its peers.")
     parser.add_argument("--quick", action="store_true", help="one short round")
-    parser.add_argument("--model", type=Path, help="measure this bundle instead (no Keras peer)")
+    parser.add_argument("--model", type=Path, help="measure this bundle instead (without the Keras peer)")
     names = [server.name for server in PEERS]
     parser.add_argument("--servers", nargs="*", choices=names, help="only these peers")
     return parser.parse_args()

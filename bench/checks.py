@@ -1,4 +1,4 @@
-"""What is measured against what is asked, and the one line that says so."""
+"""A measured value, its target, and one line that shows both."""
 
 import sys
 from collections.abc import Iterable
@@ -20,12 +20,12 @@ class Check:
         return self.value >= self.bound if self.sense == ">=" else self.value <= self.bound
 
     def __str__(self) -> str:
-        asked = f"asked {self.sense} {self.bound:,.3g}{self.unit}"
-        return f"{'ok    ' if self.ok else 'MISSED'}  {self.what}: {self.value:,.3g}{self.unit} ({asked})"
+        target = f"target {self.sense} {self.bound:,.3g}{self.unit}"
+        return f"{'ok    ' if self.ok else 'MISSED'}  {self.what}: {self.value:,.3g}{self.unit} ({target})"
 
 
 def report(checks: Iterable[Check]) -> list[Check]:
-    """Print every check as it comes; return those that were missed."""
+    """Print each check as soon as it is measured; return those that missed their target."""
     missed = []
     for check in checks:
         print(check, flush=True)
@@ -35,6 +35,6 @@ def report(checks: Iterable[Check]) -> list[Check]:
 
 
 def conclude(checks: Iterable[Check]) -> None:
-    """Print every check, and end with status 1 where one was missed."""
+    """Print every check; exit with status 1 if one missed its target."""
     if missed := report(checks):
         sys.exit(f"{len(missed)} missed: {'; '.join(check.what for check in missed)}")

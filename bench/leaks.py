@@ -13,7 +13,7 @@ from PIL import Image
 
 from bench import load, processes
 from bench.checks import Check
-from bench.pictures import BOUNDARY, photo, upload
+from bench.images import BOUNDARY, photo, upload
 from bench.servers import Running
 
 CONNECTIONS = 8
@@ -50,7 +50,7 @@ def measure(server: Running, folder: Path, requests: int = 100_000) -> Iterator[
     """Send about `requests` requests; yield the checks."""
     sent, statuses, broken, states = bodies(folder), Counter(), 0, []
     while statuses.total() < requests:
-        seen = load.watched(server.url, sent, '"label"', CONNECTIONS, 10 if requests > 20_000 else 2)
+        seen = load.record(server.url, sent, '"label"', CONNECTIONS, 10 if requests > 20_000 else 2)
         statuses.update(seen.statuses)
         broken += len(seen.lost)
         states.append((statuses.total(), *_state(server.pid)))

@@ -1,4 +1,4 @@
-"""Load, made by wrk: closed-loop connections, each of which sends its next request when it has its answer."""
+"""Load from wrk. Each connection sends its next request when it has received its answer (a closed loop)."""
 
 import json
 import shutil
@@ -12,16 +12,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench import ROOT
-from bench.pictures import BOUNDARY
+from bench.images import BOUNDARY
 
 
 class LoadError(Exception):
-    """wrk did not do its work; the message is one line."""
+    """wrk failed; the message is one line."""
 
 
 @dataclass(frozen=True)
 class Steady:
-    """What `steady` saw: times in milliseconds."""
+    """The totals of `steady`; times in milliseconds."""
 
     answers: int
     seconds: float
@@ -36,14 +36,14 @@ class Steady:
 
 
 @dataclass
-class Watched:
-    """What `watched` saw: the milliseconds of every answer by status, and of requests that got none."""
+class Recording:
+    """The result of `record`: the milliseconds of every answer by status, and of the requests without an answer."""
 
     seconds: float
     times: dict[int, list[float]] = field(default_factory=dict)
-    wrong: Counter = field(default_factory=Counter)  # status -> answers that were not what they should be
+    wrong: Counter[int] = field(default_factory=Counter)  # status -> answers with an unexpected content
     lost: list[float] = field(default_factory=list)  # the connection broke
-    pending: list[float] = field(default_factory=list)  # unanswered when the load ended, and for how long
+    pending: list[float] = field(default_factory=list)  # not answered when the load ended; milliseconds until then
 
     @property
     def statuses(self) -> dict[int, int]:
@@ -53,21 +53,22 @@ class Watched:
         return len(self.times.get(status, ())) / self.seconds
 
     def percentile(self, status: int, percent: float) -> float:
-        """Milliseconds; 0 where nothing had that status."""
+        """Milliseconds; 0 if no answer had that status."""
         times = sorted(self.times.get(status, ()))
         return times[min(len(times) - 1, int(len(times) * percent / 100))] if times else 0.0
 
 
 def require(*programs: str) -> None:
-    """End with one line that names the cure where one of `programs` is missing."""
+    """Exit with one line that says how to install them if some of `programs` are missing."""
     missing = [program for program in programs if not shutil.which(program)]
     if missing:
-        sys.exit(f"{' and '.join(missing)} missing: apt-get install {' '.join(missing)}")
+        sys.exit(f"missing {' and '.join(missing)}: apt-get install {' '.join(missing)}")
 
 
 def steady(url: str, body: Path, connections: int, seconds: float) -> Steady:
-    """Send `body` over and over. wrk counts in whole seconds, so `seconds` is rounded up."""
-    command = [*_wrk(connections, seconds, threads=1), "-s", ROOT / "bench/steady.lua", url, "--", body, BOUNDARY]
+    """Send `body` repeatedly. wrk counts in whole seconds, so `seconds` is rounded up. Raises LoadError."""
+    script = str(ROOT / "bench/steady.lua")
+    command = [*_wrk(connections, seconds, threads=1), "-s", script, url, "--", str(body), BOUNDARY]
     run = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30)
     for line in run.stdout.splitlines():
         if line.startswith("JSON "):
@@ -76,41 +77,45 @@ def steady(url: str, body: Path, connections: int, seconds: float) -> Steady:
 
 
 @contextmanager
-def watching(url: str, bodies: list[Path], expected: str, connections: int, seconds: float) -> Iterator[Watched]:
-    """Send `bodies` in turn from many connections while the block runs; the result is filled in when it ends."""
+def recording(url: str, bodies: list[Path], expected: str, connections: int, seconds: float) -> Iterator[Recording]:
+    """Send `bodies` in turn from `connections` while the block runs. The Recording is filled in when the block ends.
+
+    An answer with status 200 must contain `expected`. Raises LoadError.
+    """
     with TemporaryDirectory() as folder:
         out = Path(folder) / "answers"
-        arguments = ["--", out, expected, BOUNDARY, *bodies]
-        command = [*_wrk(connections, seconds, connections), "-s", ROOT / "bench/watchful.lua", url, *arguments]
+        arguments = ["--", str(out), expected, BOUNDARY, *map(str, bodies)]
+        command = [*_wrk(connections, seconds, connections), "-s", str(ROOT / "bench/recording.lua"), url, *arguments]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
-            watched = Watched(float(-(-seconds // 1)))
-            yield watched
-            said, _ = process.communicate(timeout=seconds + 30)
+            result = Recording(float(-(-seconds // 1)))
+            yield result
+            output, _ = process.communicate(timeout=seconds + 30)
         finally:
             process.kill()
             process.wait()
         if not out.is_file():
-            raise LoadError(f"wrk failed: {said.strip()[-300:]}")
-        _read(out, watched)
+            raise LoadError(f"wrk failed: {output.strip()[-300:]}")
+        _read(out, result)
 
 
-def watched(url: str, bodies: list[Path], expected: str, connections: int, seconds: float) -> Watched:
-    with watching(url, bodies, expected, connections, seconds) as result:
+def record(url: str, bodies: list[Path], expected: str, connections: int, seconds: float) -> Recording:
+    """Send `bodies` in turn from `connections` for `seconds`. Raises LoadError."""
+    with recording(url, bodies, expected, connections, seconds) as result:
         pass
     return result
 
 
-def _wrk(connections: int, seconds: float, threads: int) -> list[object]:
+def _wrk(connections: int, seconds: float, threads: int) -> list[str]:
     return ["wrk", "-t", str(threads), "-c", str(connections), "-d", f"{-(-seconds // 1):.0f}s", "--timeout", "30s"]
 
 
-def _read(out: Path, watched: Watched) -> None:
+def _read(out: Path, result: Recording) -> None:
     for line in out.read_text().splitlines():
-        _, what, milliseconds, flag = line.split()
-        if what in ("lost", "pending"):
-            getattr(watched, what).append(float(milliseconds))
+        _, kind, milliseconds, flag = line.split()
+        if kind in ("lost", "pending"):
+            getattr(result, kind).append(float(milliseconds))
             continue
-        watched.times.setdefault(int(what), []).append(float(milliseconds))
+        result.times.setdefault(int(kind), []).append(float(milliseconds))
         if flag == "wrong":
-            watched.wrong[int(what)] += 1
+            result.wrong[int(kind)] += 1

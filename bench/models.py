@@ -1,13 +1,13 @@
-"""The models that are measured: a name, the bundle to serve, and the Keras file for the peer that wants one."""
+"""The models that are measured: a name, the bundle to serve, and the Keras file for the peer that needs one."""
 
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import MADE, ROOT
+from bench import CACHE, ROOT
 
-# The committed bundle has no Keras file: the network is built again, from the weights in this repository.
+# The committed bundle has no Keras file: this builds the network again from the weights in this repository.
 _IMAGENET = "import sys; from training.networks import efficientnet_lite0; efficientnet_lite0(1000).save(sys.argv[1])"
 
 
@@ -17,10 +17,10 @@ class Model(NamedTuple):
     keras: Path | None = None
 
 
-def prepared() -> list[Model]:
-    """The reference CNN and the bundle that comes with the repository, made where they are not there yet."""
-    MADE.mkdir(exist_ok=True)
-    reference, imagenet = MADE / "reference-cnn", MADE / "imagenet.keras"
+def prepare() -> list[Model]:
+    """Return the reference CNN and the ImageNet bundle of the repository; make the missing files."""
+    CACHE.mkdir(exist_ok=True)
+    reference, imagenet = CACHE / "reference-cnn", CACHE / "imagenet.keras"
     if not (reference / "model.json").is_file():
         print("Making the reference CNN (about 20 s) ...", flush=True)
         _python("-m", "bench.reference_cnn", str(reference))
@@ -34,7 +34,7 @@ def prepared() -> list[Model]:
 
 
 def _python(*arguments: str) -> None:
-    """In a process of its own: TensorFlow's threads and memory are not to be around while others are measured."""
+    """Run Python in a separate process, so that TensorFlow's threads and memory do not affect the measurements."""
     run = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True)
     if run.returncode:
-        sys.exit(f"a model could not be made:\n{run.stderr.strip()[-2000:]}")
+        sys.exit(f"cannot make a model to measure:\n{run.stderr.strip()[-2000:]}")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench import load, processes
 from bench.checks import Check
-from bench.servers import Running, ask
+from bench.servers import Running, post
 
 CONNECTIONS = 160
 ACCEPTED_MS, REFUSED_MS, HANG_MS = 2000, 500, 5000  # p99, p99, any
@@ -24,13 +24,13 @@ _IN_A_ROW = 5
 def measure(server: Running, body: Path, seconds: float = 60) -> Iterator[Check]:
     """Overload the server for `seconds`; yield the checks."""
     picture = body.read_bytes()
-    label = json.loads(ask(server.port, picture)[1])["predictions"][0]["label"]
+    label = json.loads(post(server.port, picture)[1])["predictions"][0]["label"]
     expected = f'"label": "{label}"'
     load.steady(server.url, body, 8, 1)
-    peak = load.watched(server.url, [body], expected, 8, max(3, seconds / 6)).per_second()
+    peak = load.record(server.url, [body], expected, 8, max(3, seconds / 6)).per_second()
     time.sleep(0.5)
     calm = statistics.median(_timed(server.port, picture)[1] for _ in range(20))
-    with load.watching(server.url, [body], expected, CONNECTIONS, seconds) as seen:
+    with load.recording(server.url, [body], expected, CONNECTIONS, seconds) as seen:
         started, memory = time.monotonic(), []
         while (left := started + seconds - time.monotonic()) > 0:
             time.sleep(min(left, 0.5))
@@ -60,7 +60,7 @@ def measure(server: Running, body: Path, seconds: float = 60) -> Iterator[Check]
 def _timed(port: int, picture: bytes) -> tuple[int, float]:
     """The status and the seconds of one request."""
     started = time.perf_counter()
-    status, _ = ask(port, picture)
+    status, _ = post(port, picture)
     return status, time.perf_counter() - started
 
 

@@ -1,4 +1,4 @@
-"""What Linux says about a server's processes: its tree, its memory, its open files."""
+"""A server's processes as Linux reports them in /proc: the process tree, memory, CPU time, open files."""
 
 import os
 import signal
@@ -9,11 +9,11 @@ from pathlib import Path
 
 def tree(pid: int) -> list[int]:
     """`pid` and all its descendants, parents first."""
-    parents = {}
+    parents: dict[int, int] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
-            with suppress(OSError):  # it has ended meanwhile
-                # The name, in brackets, may hold anything; the fields after it do not.
+            with suppress(OSError):  # the process has ended
+                # The process name, in brackets, may contain spaces and brackets; the fields after it do not.
                 parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
     found = [pid]
     for parent in found:
@@ -22,9 +22,9 @@ def tree(pid: int) -> list[int]:
 
 
 def memory(pid: int, kind: str = "Pss") -> float:
-    """MB (10^6 bytes) of the whole tree as PSS: a page that several processes share counts once.
+    """The PSS of the whole tree in MB (10^6 bytes): a page that several processes share counts once.
 
-    With `kind` "Pss_Anon" without the pages of files, whose share depends on who else on the machine has them open.
+    `kind` "Pss_Anon" leaves out the pages of files, whose share depends on the other processes that map them.
     """
     total = 0
     for process in tree(pid):
@@ -35,7 +35,7 @@ def memory(pid: int, kind: str = "Pss") -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time that this one process has taken; 0 where it has ended."""
+    """CPU time of this one process in seconds; 0 if it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -54,7 +54,8 @@ def sockets(pid: int) -> int:
 
 
 def descriptors(pid: int) -> list[str]:
-    targets = []
+    """What each open file descriptor of this one process refers to."""
+    targets: list[str] = []
     with suppress(OSError):
         for link in Path(f"/proc/{pid}/fd").iterdir():
             with suppress(OSError):
@@ -62,24 +63,29 @@ def descriptors(pid: int) -> list[str]:
     return targets
 
 
-def end(pid: int, wait: float = 10) -> None:
-    """End the tree: politely, then, after `wait` seconds, by force. `pid` stays to be reaped by whoever started it."""
+def stop(pid: int, timeout: float = 10) -> None:
+    """Send SIGTERM to `pid`; once it has ended, or after `timeout` seconds, kill what is left of its process tree.
+
+    The caller, which started `pid`, must still wait for it.
+    """
     processes = tree(pid)
-    signals = [(signal.SIGTERM, [pid], wait), (signal.SIGKILL, processes, 2)]
-    for number, addressed, seconds in signals:
-        for process in addressed:
-            with suppress(ProcessLookupError):
-                os.kill(process, number)
-        until = time.monotonic() + seconds
-        while any(alive(process) for process in processes):
-            if time.monotonic() > until:
-                break
-            time.sleep(0.01)
-        else:
-            return
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    _wait([pid], timeout)
+    for process in filter(alive, processes):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    _wait(processes, 2)
+
+
+def _wait(processes: list[int], timeout: float) -> None:
+    until = time.monotonic() + timeout
+    while any(map(alive, processes)) and time.monotonic() < until:
+        time.sleep(0.01)
 
 
 def alive(pid: int) -> bool:
+    """Whether the process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

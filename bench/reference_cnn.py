@@ -1,9 +1,9 @@
 """Make the reference CNN, and the bundle that serves it: `python -m bench.reference_cnn OUT`.
 
 Four 3x3 convolutions of 32, 64, 128 and 128 filters at 96 pixels, each with batch normalisation, ReLU and 2x2 max
-pooling, then global average pooling and 10 classes: 243,000 parameters, what a first tutorial builds. Its weights are
-random, for only its speed is of interest; they come from a seed, so that every server can be held to the same answer.
-OUT/model.keras is the network itself. It takes the road of any other model that comes from elsewhere: `--import`.
+pooling, then global average pooling and 10 classes: 243,000 parameters, as in an introductory tutorial. The weights
+are random, because only the speed matters; they come from a seed, so that the answers of all servers can be compared.
+OUT/model.keras is the network itself. `train.py --import` converts it, as any other model that was trained elsewhere.
 """
 
 import subprocess
@@ -20,7 +20,7 @@ FILTERS = (32, 64, 128, 128)
 
 
 def network() -> keras.Model:
-    """Build it: RGB (n, 96, 96, 3), 0-255 -> probabilities (n, 10)."""
+    """Build the network: RGB (n, 96, 96, 3), 0-255 -> probabilities (n, 10)."""
     keras.utils.set_random_seed(SEED)
     image = keras.Input((SIDE, SIDE, 3), name="image")
     x = layers.Rescaling(1 / 255, name="scale")(image)
@@ -30,7 +30,7 @@ def network() -> keras.Model:
         x = layers.ReLU(name=f"relu{block}")(x)
         x = layers.MaxPooling2D(name=f"pool{block}")(x)
     x = layers.GlobalAveragePooling2D(name="pooled")(x)
-    # Ten times the usual spread: a sure answer, which a rounding error does not turn into another one.
+    # Ten times the usual spread gives a clear winner that rounding errors cannot change.
     spread = keras.initializers.VarianceScaling(100.0, "fan_avg")
     return keras.Model(image, layers.Dense(CLASSES, "softmax", kernel_initializer=spread, name="classes")(x))
 
@@ -41,8 +41,8 @@ def write(folder: Path) -> int:
         model, labels = Path(made) / "reference-cnn.keras", Path(made) / "labels.txt"
         network().save(model)
         labels.write_text("".join(f"class {number}\n" for number in range(CLASSES)))
-        command = [sys.executable, TRAIN, "--import", model, "--labels", labels, "--out", folder.resolve()]
-        return subprocess.run(command, check=False).returncode
+        command = [sys.executable, str(TRAIN), "--import", str(model), "--labels", str(labels)]
+        return subprocess.run([*command, "--out", str(folder.resolve())], check=False).returncode
 
 
 if __name__ == "__main__":

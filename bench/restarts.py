@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench import load, processes
 from bench.checks import Check
-from bench.pictures import BOUNDARY
+from bench.images import BOUNDARY
 from bench.servers import Running
 
 CONNECTIONS = 8
@@ -50,7 +50,7 @@ def sigterm(server: Running, body: Path) -> Iterator[Check]:
 def kill_9(server: Running, body: Path, seconds: float = 6) -> Iterator[Check]:
     """Kill one worker under load: it takes no more requests with it than it had connections."""
     load.steady(server.url, body, CONNECTIONS, 1)  # all workers are up
-    with load.watching(server.url, [body], '"label"', CONNECTIONS, seconds) as seen:
+    with load.recording(server.url, [body], '"label"', CONNECTIONS, seconds) as seen:
         time.sleep(seconds / 3)
         before = _workers(server)
         had = processes.sockets(before[0])
@@ -67,7 +67,7 @@ def kill_9(server: Running, body: Path, seconds: float = 6) -> Iterator[Check]:
 def rolling(server: Running, body: Path, seconds: float = 8) -> Iterator[Check]:
     """Restart all workers under load, twice (SIGHUP): nobody notices."""
     load.steady(server.url, body, CONNECTIONS, 1)
-    with load.watching(server.url, [body], '"label"', CONNECTIONS, seconds) as seen:
+    with load.recording(server.url, [body], '"label"', CONNECTIONS, seconds) as seen:
         before = set(_workers(server))
         for _ in range(2):
             time.sleep(seconds / 4)
@@ -79,7 +79,7 @@ def rolling(server: Running, body: Path, seconds: float = 8) -> Iterator[Check]:
     yield Check("rolling restart: workers replaced", replaced, ">=", len(before))
 
 
-def _clean(what: str, seen: load.Watched) -> Iterator[Check]:
+def _clean(what: str, seen: load.Recording) -> Iterator[Check]:
     other = sum(count for status, count in seen.statuses.items() if status != 200) + seen.wrong.total()
     yield Check(f"{what}: answers other than a right 200 ({seen.statuses})", other, "<=", 0)
     yield Check(f"{what}: the slowest of all", max(*seen.times.get(200, [0]), *seen.pending, 0), "<=", 2000, " ms")

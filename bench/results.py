@@ -1,50 +1,75 @@
-"""From samples to figures, and from figures to a table: medians, and shares of the ceiling of the same round."""
+"""From samples to figures, and from figures to Markdown: medians, and shares of the no-HTTP bound of the same round."""
 
 import json
+import math
 import os
 import platform
 import statistics
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 from bench import ROOT
-from bench.rounds import Lengths, Sample
+from bench.rounds import BOUND, Lengths, Sample
 from bench.servers import OURS, PEERS
 
-TITLES = {"ceiling": "ceiling: no HTTP at all"} | {server.name: server.title for server in (OURS, *PEERS)}
-MARKS = ("<!-- written by make bench: begin -->", "<!-- written by make bench: end -->")
+TITLES = {BOUND: "no-HTTP bound"} | {server.name: server.title for server in (OURS, *PEERS)}
 
 
-def summary(rounds: dict[str, list[Sample]]) -> dict[str, dict]:
-    """One model's samples, {server: one of each round}, as {server: figures}."""
-    limits = rounds["ceiling"]
-    figures = {}
-    for name, samples in rounds.items():
-        pictures = samples[0].per_second
-        shares = {
-            size: statistics.median(
-                sample.per_second[size] / limit.per_second[size] for sample, limit in zip(samples, limits, strict=True)
-            )
-            for size in pictures
-        }
-        figures[name] = {
-            "per_second": {size: statistics.median(s.per_second[size] for s in samples) for size in pictures},
-            "share": shares,
-            "alone_ms": statistics.median(sample.alone_ms for sample in samples),
-            "first_answer": _median([sample.first_answer for sample in samples]),
-            "memory": _median([sample.memory for sample in samples]),
-            "same_answers": sum(samples[0].labels[size] == limits[0].labels[size] for size in pictures),
-            "failures": sum(sample.failures for sample in samples),
-        }
-    return figures
+class Figures(NamedTuple):
+    """The figures of one server with one model. What does not apply to the no-HTTP bound is None."""
+
+    per_second: dict[str, float]  # median, by image size
+    share: dict[str, float]  # median share of the no-HTTP bound of the same round, by image size
+    single_client_ms: float
+    p99_ms: dict[str, float] | None  # by image size
+    first_answer: float | None  # seconds
+    memory: float | None  # MB
+    kept_beside_slow: float | None  # throughput beside slow uploads, relative to that without them
+    same_answers: int  # number of images with the same best label as the no-HTTP bound
+    failures: int  # of all rounds
+
+
+def summary(rounds: dict[str, list[Sample]]) -> dict[str, Figures]:
+    """Turn the samples of one model, {server name: one sample per round}, into {server name: figures}."""
+    return {name: _figures(samples, rounds[BOUND]) for name, samples in rounds.items()}
+
+
+def _figures(samples: list[Sample], bounds: list[Sample]) -> Figures:
+    sizes = samples[0].per_second
+    pairs = list(zip(samples, bounds, strict=True))
+    latencies = [sample.p99_ms for sample in samples if sample.p99_ms]
+    return Figures(
+        per_second={size: statistics.median(sample.per_second[size] for sample in samples) for size in sizes},
+        share={
+            size: statistics.median(sample.per_second[size] / bound.per_second[size] for sample, bound in pairs)
+            for size in sizes
+        },
+        single_client_ms=statistics.median(sample.single_client_ms for sample in samples),
+        p99_ms={size: statistics.median(each[size] for each in latencies) for size in sizes} if latencies else None,
+        first_answer=_median([sample.first_answer for sample in samples]),
+        memory=_median([sample.memory for sample in samples]),
+        kept_beside_slow=_median([_kept(sample) for sample in samples]),
+        same_answers=sum(samples[0].labels[size] == bounds[0].labels[size] for size in sizes),
+        failures=sum(sample.failures for sample in samples),
+    )
+
+
+def _kept(sample: Sample) -> float | None:
+    """Throughput beside slow uploads, relative to that without them; 0 if the server answered no request at all."""
+    if sample.beside_slow is None:
+        return None
+    return sample.beside_slow / (sample.per_second["small"] or math.inf)
 
 
 def _median(values: list[float | None]) -> float | None:
-    return None if None in values else statistics.median(values)
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
 
 
 def machine() -> dict[str, str]:
+    """The date, the machine, and the versions of what is measured."""
     cpu = "unknown CPU"
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -61,57 +86,86 @@ def machine() -> dict[str, str]:
     }
 
 
-def table(figures: dict[str, dict[str, dict]], about: dict[str, str], lengths: Lengths) -> str:
-    """All of it as Markdown: {model: {server: figures}}."""
+def comparison(models: dict[str, dict[str, Figures]], about: dict[str, str], lengths: Lengths) -> str:
+    """All servers as Markdown: one table per model, {model name: {server name: figures}}."""
     lines = [
         f"{about['cpu']}, {about['cores']} cores, {about['date']}; Python {about['python']}, LiteRT "
         f"{about['ai-edge-litert']}, Pillow {about['pillow']}, gunicorn {about['gunicorn']}; {lengths.rounds} "
         f"round{'s' * (lengths.rounds > 1)} of {lengths.loaded} s, 8 connections, 2 worker processes. "
-        "Shares are of the ceiling of the same round.",
+        "Shares are relative to the no-HTTP bound of the same round.",
     ]
-    for model, servers in figures.items():
-        lines += [
-            "",
-            f"**{model}**",
-            "",
-            "| server | pictures/s: small, medium, large | share of the ceiling | alone, p50 | first answer | memory |",
-            "|---|---|---|---|---|---|",
-        ]
+    for model, servers in models.items():
+        head = (
+            "server | images/s: small, medium, large | share of the no-HTTP bound | single client, p50 | first answer"
+        )
+        lines += ["", f"**{model}**", "", f"| {head} | memory |", "|---|---|---|---|---|---|"]
         lines += [_row(name, found) for name, found in servers.items()]
-        notes = [
-            f"{TITLES[name]}: {text}"
-            for name, found in servers.items()
-            for text in (
-                f"another answer for {3 - found['same_answers']} of 3 pictures" if found["same_answers"] < 3 else "",
-                f"{found['failures']} requests failed" if found["failures"] else "",
-            )
-            if text
-        ]
-        lines += ["", *[f"- {note}" for note in notes]] if notes else []
+        notes = [f"- {TITLES[name]}: {note}" for name, found in servers.items() for note in _notes(found)]
+        lines += ["", *notes] if notes else []
     return "\n".join(lines) + "\n"
 
 
-def _row(name: str, found: dict) -> str:
-    rates = " / ".join(f"{value:,.0f}" for value in found["per_second"].values())
-    shares = " / ".join(f"{value:.2f}" for value in found["share"].values()) if name != "ceiling" else "1"
-    first = f"{found['first_answer']:.2f} s" if found["first_answer"] is not None else ""
-    memory = f"{found['memory']:.0f} MB" if found["memory"] is not None else ""
-    title = f"**{TITLES[name]}**" if name == OURS.name else TITLES[name]
-    return f"| {title} | {rates} | {shares} | {found['alone_ms']:.1f} ms | {first} | {memory} |"
+def _row(name: str, found: Figures) -> str:
+    cells = [
+        _title(name),
+        _joined(found.per_second, ",.0f"),
+        "1" if name == BOUND else _joined(found.share, ".2f"),
+        f"{found.single_client_ms:.1f} ms",
+        "" if found.first_answer is None else f"{found.first_answer:.2f} s",
+        "" if found.memory is None else f"{found.memory:.0f} MB",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
-def write(folder: Path, figures: dict[str, dict[str, dict]], about: dict[str, str], lengths: Lengths) -> None:
+def _notes(found: Figures) -> list[str]:
+    notes = []
+    if (different := len(found.share) - found.same_answers) > 0:
+        notes.append(f"a different answer for {different} of {len(found.share)} images")
+    if found.failures:
+        notes.append(f"{found.failures} requests failed")
+    return notes
+
+
+def same_app(models: dict[str, dict[str, Figures]]) -> str:
+    """The servers that serve our app, as one Markdown table: throughput, tail latency, memory, slow clients."""
+    lines = [
+        "| model | server | images/s: small, medium, large | p99: small, medium, large | memory "
+        "| throughput kept beside 200 slow uploads |",
+        "|---|---|---|---|---|---|",
+    ]
+    for model, servers in models.items():
+        for name, found in servers.items():
+            if found.p99_ms and found.memory and found.kept_beside_slow is not None:  # a server of our app
+                lines.append(
+                    f"| {model} | {_title(name)} | {_joined(found.per_second, ',.0f')} "
+                    f"| {_joined(found.p99_ms, ',.0f')} ms | {found.memory:.0f} MB | {found.kept_beside_slow:.2f} |"
+                )
+    return "\n".join(lines) + "\n"
+
+
+def _title(name: str) -> str:
+    return f"**{TITLES[name]}**" if name == OURS.name else TITLES[name]
+
+
+def _joined(by_size: dict[str, float], form: str) -> str:
+    return " / ".join(f"{value:{form}}" for value in by_size.values())
+
+
+def write(folder: Path, models: dict[str, dict[str, Figures]], about: dict[str, str], lengths: Lengths) -> None:
     """Write results.json and results.md into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
+    figures = {model: {name: found._asdict() for name, found in servers.items()} for model, servers in models.items()}
     content = {"machine": about, "lengths": lengths._asdict(), "models": figures}
     (folder / "results.json").write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-    (folder / "results.md").write_text(table(figures, about, lengths), "utf-8")
+    markdown = f"{comparison(models, about, lengths)}\n**Servers of the same app**\n\n{same_app(models)}"
+    (folder / "results.md").write_text(markdown, "utf-8")
 
 
-def include(markdown: str, page: Path = ROOT / "docs" / "performance.md") -> None:
-    """Put `markdown` between the marks of `page`."""
-    text = page.read_text("utf-8")
-    before, _, rest = text.partition(MARKS[0])
-    _, mark, after = rest.partition(MARKS[1])
-    if mark:
-        page.write_text(f"{before}{MARKS[0]}\n{markdown}{mark}{after}", "utf-8")
+def include(name: str, markdown: str, page: Path = ROOT / "docs" / "performance.md") -> None:
+    """Replace the block `name` of `page`, between its begin and end comments, by `markdown`."""
+    begin, end = (f"<!-- written by make bench: {name}, {edge} -->" for edge in ("begin", "end"))
+    before, found, rest = page.read_text("utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"{page} has no block {name!r}: expected the lines {begin} and {end}")
+    page.write_text(f"{before}{begin}\n{markdown}{end}{after}", "utf-8")

@@ -1,6 +1,6 @@
-"""The measurements: in each round the ceiling, ours and every peer, one after the other, each started anew.
+"""The measurements. Each round starts and measures the no-HTTP bound, our server and every peer, one after the other.
 
-Interleaved, so that a machine that grows slower or busier meanwhile is so for all of them.
+The rounds are interleaved, so that a machine that becomes slower or busier does so for all servers.
 """
 
 import json
@@ -8,90 +8,112 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench import ROOT, load, processes
 from bench.models import Model
-from bench.servers import OURS, WORKERS, Server, ask, running
+from bench.servers import OURS, WORKERS, Running, Server, post, running
+from bench.slow_clients import slow_uploads
 
+BOUND = "no-http"  # the name of the no-HTTP bound among the names of the servers
 CONNECTIONS = 8
-CALM = 0.5  # seconds after a load
+PAUSE = 0.5  # seconds after a load
+SLOW_START = 1.5  # seconds until the server has accepted the slow connections
 
 
 class Lengths(NamedTuple):
-    """How many rounds, and the seconds of each measurement in them; wrk counts in whole ones."""
+    """The number of rounds, and the seconds of each measurement in a round; wrk counts in whole seconds."""
 
     rounds: int
-    warm: int
+    warm_up: int
     loaded: int
-    alone: int
+    single_client: int
 
 
-FULL = Lengths(rounds=3, warm=2, loaded=5, alone=3)
-QUICK = Lengths(rounds=1, warm=1, loaded=1, alone=1)
+FULL = Lengths(rounds=3, warm_up=1, loaded=4, single_client=2)
+QUICK = Lengths(rounds=1, warm_up=1, loaded=1, single_client=1)
 
 
 class Sample(NamedTuple):
-    """What one server did in one round; what a ceiling does not have is None."""
+    """What was measured of one server in one round. The fields that the no-HTTP bound does not have are None."""
 
-    per_second: dict[str, float]  # by picture
-    alone_ms: float  # a small picture, nobody else there
-    labels: dict[str, str]  # the answer, by picture
-    first_answer: float | None = None
-    memory: float | None = None
-    failures: int = 0
+    per_second: dict[str, float]  # by image size
+    single_client_ms: float  # median for a small image
+    labels: dict[str, str]  # the best label of the answer, by image size
+    p99_ms: dict[str, float] | None = None  # by image size
+    first_answer: float | None = None  # seconds
+    memory: float | None = None  # MB
+    beside_slow: float | None = None  # small images per second beside slow uploads; only for servers of our app
+    failures: int = 0  # not counting those beside slow uploads
 
 
-def ceiling(model: Model, pictures: dict[str, Path], lengths: Lengths) -> Sample:
-    """Measured in the environment that ours is served from."""
+def measure_all(
+    models: list[Model], servers: tuple[Server, ...], images: dict[str, Path], lengths: Lengths
+) -> Iterator[tuple[str, int, str, Sample]]:
+    """Yield (model name, round, server name, sample) as soon as each is measured."""
+    for number in range(1, lengths.rounds + 1):
+        for model in models:
+            yield model.name, number, BOUND, measure_bound(model, images, lengths)
+            for server in servers:
+                if "keras" not in server.name or model.keras:
+                    yield model.name, number, server.name, measure_server(server, model, images, lengths)
 
-    def run(picture: Path, seconds: int, count: str) -> dict:
-        arguments = [str(model.bundle), str(picture), "--seconds", str(seconds), "--processes", count]
-        command = [OURS.environment / "bin" / "python", "-m", "bench.ceiling", *arguments]
-        return json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
 
-    loaded = {name: run(picture, lengths.loaded, WORKERS) for name, picture in pictures.items()}
+def measure_bound(model: Model, images: dict[str, Path], lengths: Lengths) -> Sample:
+    """Measure the no-HTTP bound in the Python environment of our server."""
+
+    def run(image: Path, seconds: int, count: str) -> dict[str, Any]:
+        arguments = [str(model.bundle), str(image), "--seconds", str(seconds), "--processes", count]
+        command = [str(OURS.environment / "bin" / "python"), "-m", "bench.no_http", *arguments]
+        found: dict[str, Any] = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
+        return found
+
+    loaded = {size: run(image, lengths.loaded, WORKERS) for size, image in images.items()}
     return Sample(
-        {name: found["per_second"] for name, found in loaded.items()},
-        run(pictures["small"], lengths.alone, "1")["milliseconds"],
-        {name: found["answer"]["predictions"][0]["top"][0]["label"] for name, found in loaded.items()},
+        {size: found["per_second"] for size, found in loaded.items()},
+        run(images["small"], lengths.single_client, "1")["milliseconds"],
+        {size: found["answer"]["predictions"][0]["top"][0]["label"] for size, found in loaded.items()},
     )
 
 
-def served(server: Server, model: Model, pictures: dict[str, Path], lengths: Lengths) -> Sample:
-    bodies = {name: picture.with_suffix(".body") for name, picture in pictures.items()}
+def measure_server(server: Server, model: Model, images: dict[str, Path], lengths: Lengths) -> Sample:
+    """Start `server` with `model`, compare its answers, load it, and stop it. Raises ServerError and LoadError."""
+    bodies = {size: image.with_suffix(".body") for size, image in images.items()}
     small = bodies["small"].read_bytes()
     with running(server, small, MODEL=model.bundle, KERAS_MODEL=model.keras or "") as process:
-        labels = {name: _label(*ask(process.port, body.read_bytes())) for name, body in bodies.items()}
-        load.steady(process.url, bodies["small"], CONNECTIONS, lengths.warm)
-        per_second, failures = {}, 0
-        for name, body in bodies.items():
-            _calm(process.port, small)
-            found = load.steady(process.url, body, CONNECTIONS, lengths.loaded)
-            per_second[name] = found.per_second
-            failures += found.not_ok + found.lost
-        _calm(process.port, small)
-        alone = load.steady(process.url, bodies["small"], 1, lengths.alone).p50
-        return Sample(per_second, alone, labels, process.first_answer, processes.memory(process.pid), failures)
+        labels = {size: _label(*post(process.port, body.read_bytes())) for size, body in bodies.items()}
+        load.steady(process.url, bodies["small"], CONNECTIONS, lengths.warm_up)
+        totals = {}
+        for size, body in bodies.items():
+            _settle(process.port, small)
+            totals[size] = load.steady(process.url, body, CONNECTIONS, lengths.loaded)
+        _settle(process.port, small)
+        single_client_ms = load.steady(process.url, bodies["small"], 1, lengths.single_client).p50
+        memory = processes.memory(process.pid)
+        return Sample(
+            per_second={size: found.per_second for size, found in totals.items()},
+            single_client_ms=single_client_ms,
+            labels=labels,
+            p99_ms={size: found.p99 for size, found in totals.items()},
+            first_answer=process.first_answer,
+            memory=memory,
+            beside_slow=_beside_slow(process, bodies["small"], lengths) if server.same_app else None,
+            failures=sum(found.not_ok + found.lost for found in totals.values()),
+        )
 
 
-def measured(
-    models: list[Model], servers: tuple[Server, ...], pictures: dict[str, Path], lengths: Lengths
-) -> Iterator[tuple[str, int, str, Sample]]:
-    """Yield (model, round, server, sample) as they come; the ceiling is called "ceiling"."""
-    for number in range(1, lengths.rounds + 1):
-        for model in models:
-            yield model.name, number, "ceiling", ceiling(model, pictures, lengths)
-            for server in servers:
-                if "keras" not in server.name or model.keras:
-                    yield model.name, number, server.name, served(server, model, pictures, lengths)
+def _beside_slow(process: Running, body: Path, lengths: Lengths) -> float:
+    """Answers per second to 8 connections while 200 other connections upload one byte per second each."""
+    with slow_uploads(process.port):
+        time.sleep(SLOW_START)
+        return load.steady(process.url, body, CONNECTIONS, lengths.loaded).per_second
 
 
-def _calm(port: int, body: bytes) -> None:
-    """Wait until the server has done what the connections of the last load left behind."""
-    time.sleep(CALM)
+def _settle(port: int, body: bytes) -> None:
+    """Wait until the server has finished the work of the connections that the last load has closed."""
+    time.sleep(PAUSE)
     for _ in range(2 * CONNECTIONS):
-        ask(port, body)
+        post(port, body)
 
 
 def _label(status: int, body: bytes) -> str:

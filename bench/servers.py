@@ -1,4 +1,4 @@
-"""Ours and its peers: how each is started, and the environment that it runs in. Two worker processes each."""
+"""Quintet and its peers: how each server is started, and its Python environment. Each has two worker processes."""
 
 import http.client
 import os
@@ -12,53 +12,80 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from bench import MADE, ROOT, processes
-from bench.pictures import BOUNDARY
+from bench import CACHE, ROOT, processes
+from bench.images import BOUNDARY
 
 PORTS = range(9700, 9800)
 WORKERS = "2"
-_START = 60  # seconds; a server that needs longer is broken
+THREADS = "32"  # per worker process, for the peers that serve our app; gunicorn.conf.py has the same number
+_START_TIMEOUT = 60  # seconds
 
 
 class ServerError(Exception):
-    """A server does not start or does not answer; the message says which, and what it printed."""
+    """A server does not start or does not answer; the message names it and contains its output."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """`command` is looked up in `environment`; "{port}" in it is replaced."""
+    """`command` is run from `environment`; "{port}" in it is replaced. `same_app`: it serves app/, not a peer's app."""
 
     name: str
     title: str
     environment: Path
     command: tuple[str, ...]
+    same_app: bool = False
 
 
-def _gunicorn(app: str) -> tuple[str, ...]:
-    # -c: not our settings, which `gunicorn` would find by itself.
-    return ("gunicorn", "-c", "/dev/null", "-w", WORKERS, "-b", "127.0.0.1:{port}", "--no-control-socket", app)
+def _gunicorn(*arguments: str) -> tuple[str, ...]:
+    # -c: gunicorn would otherwise read our gunicorn.conf.py.
+    common = ("-c", "/dev/null", "-w", WORKERS, "-b", "127.0.0.1:{port}", "--no-control-socket")
+    return ("gunicorn", *common, *arguments)
 
 
-OURS = Server("quintet", "Quintet", ROOT / ".venv", ("gunicorn",))
+OURS = Server("quintet", "Quintet", ROOT / ".venv", ("gunicorn",), same_app=True)
 PEERS = (
+    Server(
+        "gthread",
+        "Quintet's app, gunicorn gthread",
+        ROOT / ".venv",
+        _gunicorn("-k", "gthread", "--threads", THREADS, "app.wsgi:app"),
+        same_app=True,
+    ),
+    Server(
+        "granian",
+        "Quintet's app, Granian",
+        CACHE / "granian",
+        (
+            *("granian", "--interface", "wsgi", "--workers", WORKERS, "--blocking-threads", THREADS),
+            *("--port", "{port}", "--log-level", "warning", "app.wsgi:app"),
+        ),
+        same_app=True,
+    ),
+    Server(
+        "waitress",
+        "Quintet's app, waitress",
+        CACHE / "waitress",
+        ("python", "bench/peers/waitress/serve.py", "{port}", WORKERS, THREADS),
+        same_app=True,
+    ),
     Server(
         "fastapi",
         "FastAPI, uvicorn, LiteRT",
-        MADE / "fastapi",
+        CACHE / "fastapi",
         ("uvicorn", "--workers", WORKERS, "--port", "{port}", "--log-level", "warning", "bench.peers.fastapi.app:app"),
     ),
-    # In the very environment that ours runs in: nothing but the handler and the worker class differs.
+    # In the same environment as ours: only the handler and the worker class differ.
     Server("flask-sync", "Flask, gunicorn sync, LiteRT", ROOT / ".venv", _gunicorn("bench.peers.flask_sync.app:app")),
-    Server("litserve", "LitServe, LiteRT", MADE / "litserve", ("python", "-m", "bench.peers.litserve.app")),
+    Server("litserve", "LitServe, LiteRT", CACHE / "litserve", ("python", "-m", "bench.peers.litserve.app")),
     Server("flask-keras", "Flask, Keras predict", ROOT / ".venv-dev", _gunicorn("bench.peers.flask_keras.app:app")),
 )
 
 
 @dataclass
 class Running:
-    """A server that has answered once. `first_answer` is the seconds from its start to that."""
+    """A started server. `first_answer`: seconds from the start of the process to the first answered request."""
 
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
     port: int
     first_answer: float
 
@@ -72,7 +99,7 @@ class Running:
 
 
 def environments(servers: Iterable[Server]) -> None:
-    """Make the peers' environments from their pinned lists, where they are not there yet or the list has changed."""
+    """Make the peers' environments from their pinned requirements, if missing or if the requirements have changed."""
     for folder in sorted({server.environment for server in servers} - {ROOT / ".venv", ROOT / ".venv-dev"}):
         pinned = ROOT / "bench" / "peers" / folder.name / "requirements.txt"
         ready = folder / "ready"
@@ -80,14 +107,17 @@ def environments(servers: Iterable[Server]) -> None:
             continue
         print(f"Installing {folder.name} into {folder.relative_to(ROOT)} ...", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        install = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--require-hashes", "-r", pinned]
-        subprocess.run([folder / "bin/python", *install], check=True)
+        install = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--require-hashes"]
+        subprocess.run([folder / "bin/python", *install, "-r", pinned], check=True)
         ready.write_bytes(pinned.read_bytes())
 
 
 @contextmanager
 def running(server: Server, body: bytes, **settings: str | Path | int) -> Iterator[Running]:
-    """Start `server` on a free port with `settings` in its environment, wait until it answers `body`, and end it."""
+    """Start `server` with `settings` as environment variables; yield it once it answers the upload `body` with 200.
+
+    It listens on a free port of this machine, and is stopped when the block ends. Raises ServerError.
+    """
     port = free_port()
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("LOG_", "MAX_"))}
     environ |= {"PORT": str(port), "WEB_CONCURRENCY": WORKERS, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
@@ -99,35 +129,35 @@ def running(server: Server, body: bytes, **settings: str | Path | int) -> Iterat
             [server.environment / "bin" / program, *arguments], cwd=ROOT, env=environ, stdout=output, stderr=output
         )
         try:
-            _wait(process, port, body)
+            _wait_until_ready(process, port, body)
             yield Running(process, port, time.perf_counter() - started)
         except (ServerError, OSError) as error:
             output.seek(0)
-            said = output.read()[-2000:].decode(errors="replace").strip()
-            raise ServerError(f"{server.title}: {error}\n{said}") from error
+            printed = output.read()[-2000:].decode(errors="replace").strip()
+            raise ServerError(f"{server.title}: {error}\n{printed}") from error
         finally:
             if process.poll() is None:
-                processes.end(process.pid)
+                processes.stop(process.pid)
             process.wait()
 
 
-def _wait(process: subprocess.Popen, port: int, body: bytes) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, body: bytes) -> None:
     status = None
-    until = time.monotonic() + _START
+    until = time.monotonic() + _START_TIMEOUT
     while time.monotonic() < until:
         try:
-            status, _ = ask(port, body)
+            status, _ = post(port, body)
         except OSError:
             if process.poll() is not None:
-                raise ServerError(f"it ended with status {process.returncode}") from None
+                raise ServerError(f"the process exited with status {process.returncode}") from None
         if status == 200:
             return
         time.sleep(0.002)
-    raise ServerError(f"no answer in {_START} s, last status {status}")
+    raise ServerError(f"no answer with status 200 within {_START_TIMEOUT} s; last status: {status}")
 
 
-def ask(port: int, body: bytes, timeout: float = 30) -> tuple[int, bytes]:
-    """Send one upload over a connection of its own. Raises OSError."""
+def post(port: int, body: bytes, timeout: float = 30) -> tuple[int, bytes]:
+    """Send one upload to /predict over a new connection; return status and body. Raises OSError."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
@@ -135,13 +165,13 @@ def ask(port: int, body: bytes, timeout: float = 30) -> tuple[int, bytes]:
         response = connection.getresponse()
         return response.status, response.read()
     except http.client.HTTPException as error:
-        raise ConnectionError(f"no whole answer: {error!r}") from error
+        raise ConnectionError(f"incomplete answer: {error!r}") from error
     finally:
         connection.close()
 
 
 def free_port() -> int:
-    """The first port of ours that nobody listens on."""
+    """The first port of PORTS on which no process listens."""
     for port in PORTS:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench import load, processes
 from bench.checks import Check
-from bench.pictures import BOUNDARY
+from bench.images import BOUNDARY
 from bench.servers import Running
 
 NORMAL, SLOW = 8, 200  # connections

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import ROOT, checks, leaks, load, overload, pictures, restarts, slow_clients
+from bench import ROOT, checks, images, leaks, load, overload, restarts, slow_clients
 from bench.checks import Check
 from bench.servers import OURS, Running, ServerError, running
 
@@ -45,7 +45,7 @@ def main() -> None:
         parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(TRIALS)}")
     load.require("wrk", "slowhttptest")
     missed = []
-    with pictures.written() as files:
+    with images.temporary_files() as files:
         body = files["small"].with_suffix(".body")
         for name in arguments.trials or TRIALS:
             print(f"{name} ...", flush=True)

@@ -1,5 +1,5 @@
--- For wrk: send one body over and over, and print the totals as JSON. No answer is looked at, for that costs the
--- server's CPU time: wrk itself counts those that are not 2xx.
+-- For wrk: send one body repeatedly, and print the totals as JSON. The script does not inspect the answers, because
+-- that would take CPU time from the server; wrk itself counts the answers that are not 2xx.
 -- wrk ... -s steady.lua URL -- BODY_FILE BOUNDARY
 
 function init(args)

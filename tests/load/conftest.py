@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import load, pictures
+from bench import images, load
 from bench.servers import OURS, running
 from tests.conftest import IMAGENET
 
@@ -17,7 +17,7 @@ def _tools():
 @pytest.fixture(scope="session")
 def body() -> Path:
     """The upload of a small picture, as a file."""
-    with pictures.written() as files:
+    with images.temporary_files() as files:
         yield files["small"].with_suffix(".body")
 
 

@@ -74,5 +74,5 @@ def test_good_and_bad_pictures_leave_nothing_behind(server, tmp_path):
 
 def test_missing_program_is_named_with_its_cure(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(SystemExit, match=r"^wrk and slowhttptest missing: apt-get install wrk slowhttptest$"):
+    with pytest.raises(SystemExit, match=r"^missing wrk and slowhttptest: apt-get install wrk slowhttptest$"):
         load.require("wrk", "slowhttptest")

@@ -1,7 +1,7 @@
-"""FastAPI on uvicorn, with LiteRT and this project's own decoding: the strongest peer.
+"""FastAPI on uvicorn, with LiteRT and this project's decoding.
 
-The handler works inside the event loop. Handing the work to a thread costs more than it gives: one process a core has
-nothing else to do meanwhile.
+The handler runs in the event loop. A thread pool would cost more than it gives, because with one process per core the
+event loop has no other work.
 """
 
 import os
@@ -21,8 +21,8 @@ app = FastAPI()
 
 @app.post("/predict")
 async def predict(file: UploadFile) -> JSONResponse:
-    picture = images.decode(await file.read(), served.width, served.height, served.resize)
-    probabilities = classify(image=np.asarray(picture.pixels, np.float32)[np.newaxis])["probabilities"][0]
+    image = images.decode(await file.read(), served.width, served.height, served.resize)
+    probabilities = classify(image=np.asarray(image.pixels, np.float32)[np.newaxis])["probabilities"][0]
     top = [
         {"label": served.labels[index], "index": index, "probability": round(float(probabilities[index]), 6)}
         for index in np.argsort(-probabilities)[:5].tolist()

@@ -1,4 +1,4 @@
-"""Plain Flask on gunicorn's sync worker, with LiteRT and this project's own decoding: as short as it can be written."""
+"""Plain Flask on gunicorn's sync worker, with LiteRT and this project's decoding."""
 
 import os
 
@@ -17,8 +17,8 @@ app = Flask(__name__)
 @app.post("/predict")
 def predict() -> Response:
     file = request.files["file"]
-    picture = images.decode(file.read(), served.width, served.height, served.resize)
-    probabilities = classify(image=np.asarray(picture.pixels, np.float32)[np.newaxis])["probabilities"][0]
+    image = images.decode(file.read(), served.width, served.height, served.resize)
+    probabilities = classify(image=np.asarray(image.pixels, np.float32)[np.newaxis])["probabilities"][0]
     top = [
         {"label": served.labels[index], "index": index, "probability": round(float(probabilities[index]), 6)}
         for index in np.argsort(-probabilities)[:5].tolist()

@@ -1,4 +1,4 @@
-"""LitServe, a model server that installs from PyPI, with LiteRT and this project's own decoding."""
+"""LitServe, a model server that installs from PyPI, with LiteRT and this project's decoding."""
 
 import os
 
@@ -11,18 +11,18 @@ from app import bundle, images
 
 
 class Classifier(litserve.LitAPI):
-    def setup(self, device: str) -> None:  # noqa: ARG002 - LitServe's signature
+    def setup(self, device: str) -> None:  # noqa: ARG002 - required by LitServe
         self.served = bundle.read(os.environ["MODEL"])
         self.interpreter = Interpreter(str(self.served.path / bundle.MODEL), num_threads=1)
         self.classify = self.interpreter.get_signature_runner("serving_default")
 
     def decode_request(self, request: Request) -> tuple[str, np.ndarray]:
-        served, file = self.served, request["file"]  # LitServe hands over the parsed form
-        picture = images.decode(file.file.read(), served.width, served.height, served.resize)
-        return file.filename, np.asarray(picture.pixels, np.float32)[np.newaxis]
+        served, file = self.served, request["file"]  # LitServe passes the parsed form
+        image = images.decode(file.file.read(), served.width, served.height, served.resize)
+        return file.filename, np.asarray(image.pixels, np.float32)[np.newaxis]
 
-    def predict(self, sent: tuple[str, np.ndarray]) -> tuple[str, np.ndarray]:
-        return sent[0], self.classify(image=sent[1])["probabilities"][0]
+    def predict(self, decoded: tuple[str, np.ndarray]) -> tuple[str, np.ndarray]:
+        return decoded[0], self.classify(image=decoded[1])["probabilities"][0]
 
     def encode_response(self, output: tuple[str, np.ndarray]) -> dict:
         (filename, probabilities), served = output, self.served

@@ -1,4 +1,4 @@
-"""The pictures that are sent: photos of this repository as a web page, a laptop and a phone would have them."""
+"""The test images: one photo of this repository at the sizes that web pages, laptops and phones send."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +12,8 @@ from bench import ROOT
 
 PHOTO = ROOT / "model" / "imagenet" / "samples" / "cat.jpg"
 BOUNDARY = "quintet-bench"
-# name -> (width, height), JPEG quality, strength of the grain in grey levels: chosen for the file sizes that such
-# pictures have, 17 KB, 250 KB and 2.5 MB. A sharp sensor's grain is what an enlarged photo lacks, and what costs bytes.
+# name -> (width, height), JPEG quality, noise in grey levels. Quality and noise give the file sizes that are typical of
+# such photos: 17 KB, 250 KB and 2.5 MB. An enlarged photo lacks the sensor noise that makes a real one that large.
 SIZES = {
     "small": ((320, 240), 83, 3.0),
     "medium": ((1280, 960), 87, 4.3),
@@ -22,33 +22,34 @@ SIZES = {
 
 
 @contextmanager
-def written() -> Iterator[dict[str, Path]]:
-    """Yield {size: JPEG file} in a temporary folder, with the body of an upload beside each as .body."""
+def temporary_files() -> Iterator[dict[str, Path]]:
+    """Yield {size: JPEG file} in a temporary folder, with the body of an upload next to each file as .body."""
     with TemporaryDirectory() as folder:
         files = {name: Path(folder) / f"{name}.jpg" for name in SIZES}
         for name, file in files.items():
-            size, quality, grain = SIZES[name]
-            photo(size, grain).save(file, "JPEG", quality=quality)
+            size, quality, noise = SIZES[name]
+            photo(size, noise).save(file, "JPEG", quality=quality)
             file.with_suffix(".body").write_bytes(upload(file.read_bytes(), file.name))
         yield files
 
 
-def photo(size: tuple[int, int], grain: float) -> Image.Image:
-    """The cat, filling `size` without distortion, with a camera's grain; the same pixels at every call."""
+def photo(size: tuple[int, int], noise: float) -> Image.Image:
+    """The cat photo scaled and cropped to `size`, with Gaussian `noise`; the same pixels at every call."""
     with Image.open(PHOTO) as opened:
         image = opened.convert("RGB")
     width, height = size
     scale = min(image.width / width, image.height / height)
     left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
     image = image.resize(size, Image.Resampling.BICUBIC, (left, top, image.width - left, image.height - top))
-    noise = np.random.default_rng(0).normal(0, grain, (height, width, 1)).astype(np.float32)  # of brightness, not hue
-    return Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8))
+    # One value for the three channels: noise in brightness, not in colour.
+    grain = np.random.default_rng(0).normal(0, noise, (height, width, 1)).astype(np.float32)
+    return Image.fromarray(np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8))
 
 
-def upload(picture: bytes, filename: str, content_type: str = "image/jpeg") -> bytes:
+def upload(image: bytes, filename: str, content_type: str = "image/jpeg") -> bytes:
     """The multipart/form-data body that a browser or `curl -F file=@...` sends."""
     head = (
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
         f"Content-Type: {content_type}\r\n\r\n"
     )
-    return head.encode() + picture + f"\r\n--{BOUNDARY}--\r\n".encode()
+    return head.encode() + image + f"\r\n--{BOUNDARY}--\r\n".encode()

@@ -1,8 +1,8 @@
--- For wrk with one connection a thread (-t N -c N): look at every answer, and keep the time that it took by its status.
--- wrk ... -s watchful.lua URL -- OUT EXPECTED BOUNDARY BODY_FILE...
--- Writes to OUT a line an answer, "thread status milliseconds flag", where the flag is "wrong" for a 200 that does not
--- contain EXPECTED and for a 503 without Retry-After, and else "right"; and a line for each request that got none:
--- "thread lost milliseconds -", or "thread pending milliseconds -" at the end.
+-- For wrk with one connection per thread (-t N -c N): check every answer, and record its time by status.
+-- wrk ... -s recording.lua URL -- OUT EXPECTED BOUNDARY BODY_FILE...
+-- Writes one line per answer to OUT: "thread status milliseconds flag". The flag is "wrong" for a 200 that does not
+-- contain EXPECTED and for a 503 without Retry-After, otherwise "right". A request without an answer gets the line
+-- "thread lost milliseconds -", or "thread pending milliseconds -" if it was not answered when the load ended.
 
 local ffi = require("ffi")
 ffi.cdef [[ typedef struct { long s; long ns; } quintet_time; int clock_gettime(int clock, quintet_time *now); ]]
@@ -19,12 +19,12 @@ function setup(thread)
   thread:set("number", #threads)
 end
 
-local expected, requests, turn, rehearsal
+local expected, requests, turn, probe
 out, log, sent = "", {}, 0 -- globals: done() reads them from every thread
 
 function init(args)
   out, expected, requests, turn = args[1], args[2], {}, number
-  rehearsal = number == 1 -- wrk asks the first thread for a request that it does not send, to learn its form
+  probe = number == 1 -- wrk calls request() of the first thread once without sending the result
   for i = 4, #args do
     local file = assert(io.open(args[i], "rb"))
     local headers = { ["Content-Type"] = "multipart/form-data; boundary=" .. args[3] }
@@ -34,13 +34,13 @@ function init(args)
 end
 
 function request()
-  if rehearsal then
-    rehearsal = false
+  if probe then
+    probe = false
     return requests[1]
   end
-  local at = now()
-  if sent > 0 then table.insert(log, string.format("lost %.3f -", at - sent)) end
-  sent, turn = at, turn + 1
+  local start = now()
+  if sent > 0 then table.insert(log, string.format("lost %.3f -", start - sent)) end
+  sent, turn = start, turn + 1
   return requests[turn % #requests + 1]
 end
 
@@ -53,11 +53,11 @@ function response(status, headers, body)
 end
 
 function done()
-  local file, at = assert(io.open(threads[1]:get("out"), "w")), now()
+  local file, finish = assert(io.open(threads[1]:get("out"), "w")), now()
   for i, thread in ipairs(threads) do
     for _, line in ipairs(thread:get("log")) do file:write(i, " ", line, "\n") end
     local since = thread:get("sent")
-    if since > 0 then file:write(string.format("%d pending %.3f -\n", i, at - since)) end
+    if since > 0 then file:write(string.format("%d pending %.3f -\n", i, finish - since)) end
   end
   file:close()
 end
