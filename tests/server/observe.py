@@ -7,6 +7,7 @@ from tests.server.wire import Answer, Client
 
 _PROBE = b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n"
 _ANSWER = 5  # seconds for an answer that must come
+_CLOSE = 1  # seconds for the server to close a connection after its last answer
 _SILENCE = 0.3  # seconds in which nothing must come
 _BETWEEN = 0.002  # seconds between two pieces: enough for segments of their own
 
@@ -46,7 +47,7 @@ def observe(case: Case, port: int) -> tuple[list[Answer], str]:
             pass
         states = {state for statuses, state in outcomes(case) if _fits(statuses, answers)}
         if "closed" in states or not states:
-            while read(_ANSWER if states == {"closed"} else _SILENCE):
+            while read(_CLOSE if "closed" in states else _SILENCE):
                 pass
             if client.closed or "closed" in states:
                 return answers, "closed" if client.closed else "open"

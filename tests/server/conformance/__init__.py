@@ -51,3 +51,22 @@ CASES = [
     for module in (request_line, fields, body_length, chunked_coding, connections, semantics, smuggling)
     for case in module.CASES
 ]
+
+
+def tables() -> str:
+    """The Markdown tables of docs/conformance.md: cases and outcome by section, and every deviation."""
+    lines = ["| section | title | cases | outcome |", "|---|---|---:|---|"]
+    for section, title in SECTIONS.items():
+        cases = [case for case in CASES if case.section == section]
+        deviations = sum(bool(case.deviation) for case in cases)
+        outcome = f"{deviations} deviation{'s' * (deviations > 1)}, listed below" if deviations else "all pass"
+        lines.append(f"| RFC {section.replace(' ', ', section ')} | {title} | {len(cases)} | {outcome} |")
+    lines.append(f"| | **total** | **{len(CASES)}** | |")
+    deviating = [case for case in CASES if case.deviation]
+    if deviating:
+        lines += ["", "| deviation | the RFC allows | why |", "|---|---|---|"]
+        lines += [
+            f"| RFC {case.section}: {case.name} | {case.expected.replace('|', 'or')} | {case.deviation} |"
+            for case in deviating
+        ]
+    return "\n".join(lines) + "\n"

@@ -91,7 +91,9 @@ _TRANSFER_ENCODING = [
         for value in ("Chunked", "CHUNKED", "cHuNkEd")
     ],
     Case("9112 6.1", "name in lower case", post("transfer-encoding: chunked", body=chunks(PNG)), "200 kept"),
-    Case("9112 6.1", "tabs around the coding", post("Transfer-Encoding:\tchunked\t", body=chunks(PNG)), "200 kept"),
+    Case("9112 6.1", "tab before the coding", post("Transfer-Encoding:\tchunked", body=chunks(PNG)), "200 kept"),
+    Case("9112 6.1", "space after the coding", post("Transfer-Encoding: chunked ", body=chunks(PNG)), "200 kept"),
+    Case("9112 6.1", "tab after the coding", post("Transfer-Encoding: chunked\t", body=chunks(PNG)), "200 kept"),
     Case("9112 6.1", "the next request follows at once", chunked(chunks(PNG)) + LAST, "200 404 kept"),
     Case(
         "9112 6.1",

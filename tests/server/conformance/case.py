@@ -27,6 +27,7 @@ class Case:
     contains: str = ""  # a field that the first answer must have
     without_content: tuple[int, ...] = ()  # positions of the answers to HEAD
     half_close: bool = False  # the client sends its FIN after the last byte
+    deviation: str = ""  # why the server does something else; the case must then fail
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
