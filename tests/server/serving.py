@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 from tests.ports import free_port
+from tests.server import memory
 
 # SERVER_ROOT names another checkout whose app is to be tested.
 SERVED = Path(os.environ.get("SERVER_ROOT", ROOT))
@@ -48,14 +49,19 @@ def request(
         connection.close()
 
 
-def start(output: int, **settings: object) -> subprocess.Popen:
-    """Start gunicorn with `settings` in its environment; PORT must be one of them."""
+def start(output: int, command: list[str] | None = None, **settings: object) -> subprocess.Popen:
+    """Start gunicorn, or `command`, with `settings` in its environment; PORT must be one of them."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
     environ |= {name: str(value) for name, value in settings.items()}
     # The default address is 0.0.0.0: a server under test is reachable from this machine only.
     environ.setdefault("GUNICORN_CMD_ARGS", f"--bind 127.0.0.1:{settings['PORT']}")
     return subprocess.Popen(
-        [GUNICORN], cwd=SERVED, env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        command or [str(GUNICORN)],
+        cwd=SERVED,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
     )
 
 
@@ -67,10 +73,10 @@ def is_ready(port: int, prefix: str = "") -> bool:
 
 @contextmanager
 def serving(**settings: object) -> Iterator[Server]:
-    """A server on a free port with one worker, unless `settings` say otherwise. Killed when the block ends."""
+    """A server on a free port with one worker and 512 MiB of memory, unless `settings` say otherwise."""
     settings = {"PORT": free_port(), "WEB_CONCURRENCY": 1, "LOG_LEVEL": "warning"} | settings
-    with tempfile.NamedTemporaryFile(suffix=".log") as log:
-        process = start(log.fileno(), **settings)
+    with tempfile.NamedTemporaryFile(suffix=".log") as log, memory.limited([str(GUNICORN)]) as command:
+        process = start(log.fileno(), command, **settings)
         server = Server(process, int(str(settings["PORT"])), Path(log.name))
         try:
             deadline = time.monotonic() + _START

@@ -16,7 +16,7 @@ def _parameters():
         yield pytest.param(case, id=f"{case.section}: {case.name}", marks=marks)
 
 
-@pytest.mark.parametrize("case", _parameters())
+@pytest.mark.parametrize("case", list(_parameters()))
 def test_case(case, conformance_server):
     answers, state = observe(case, conformance_server.port)
     seen = " ".join([*(str(answer.status) for answer in answers), state])
