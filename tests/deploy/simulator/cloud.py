@@ -10,6 +10,7 @@ from .artifactregistry import ArtifactRegistry
 from .balancer import Balancer
 from .cloudbuild import CloudBuild
 from .compute import Compute
+from .conditions import Conditions, Propagation
 from .container import Container
 from .frontend import Frontend
 from .iam import Credentials, Iam, OAuth
@@ -61,6 +62,8 @@ class Cloud:
         self.calls: list[Call] = []
         self.unanswered: list[str] = []
         self.faults: list[Fault] = []
+        self.conditions = Conditions()
+        self.propagation = Propagation()
         self.certificates = certificates
         self.workloads = workloads
         self.frontend = Frontend(workloads)
@@ -76,7 +79,7 @@ class Cloud:
                 raise fault.refusal
         for service in self.services:
             if re.fullmatch(service.host, call.host) and service.knows(call):
-                if service.api and service.api not in self.serviceusage.enabled:
+                if service.api and not self.serviceusage.is_effective(service.api):
                     raise api_not_enabled(service.api, self.project)
                 return service.answer(call)
         self.unanswered.append(str(call))
@@ -109,6 +112,8 @@ class Cloud:
             vars(service).update(values)
         self.forget()
         self.unanswered.clear()
+        self.conditions = Conditions()
+        self.propagation = Propagation()
 
     def close(self) -> None:
         self.proxy.shutdown()

@@ -12,6 +12,16 @@ class ServiceUsage(Service):
         super().__init__(cloud)
         self.enabled = {"serviceusage.googleapis.com", "storage.googleapis.com", "cloudresourcemanager.googleapis.com"}
 
+    def enable(self, *apis: str) -> None:
+        new = set(apis) - self.enabled
+        self.cloud.propagation.start("api", new, self.cloud.conditions.api_delay)
+        self.cloud.propagation.start("agent", new, self.cloud.conditions.agent_delay)
+        self.enabled |= new
+
+    def is_effective(self, api: str) -> bool:
+        """Whether calls to the API are answered: it is enabled, and the servers know that it is."""
+        return api in self.enabled and not self.cloud.propagation.is_pending("api", api)
+
     def state(self, api: str) -> dict:
         on = "ENABLED" if api in self.enabled else "DISABLED"
         return {"name": f"projects/1/services/{api}", "config": {"name": api}, "state": on}
@@ -31,10 +41,10 @@ class ServiceUsage(Service):
 
     @route("POST", "/v1/projects/{project}/services/{api}:enable")
     def enable_one(self, call: Call, project: str, api: str) -> dict:
-        self.enabled.add(api)
+        self.enable(api)
         return {"name": "operations/acf.1", "done": True, "response": {}}
 
     @route("POST", "/v1/projects/{project}/services:batchEnable")
-    def enable(self, call: Call, project: str) -> dict:
-        self.enabled.update(call.body["serviceIds"])
+    def batch_enable(self, call: Call, project: str) -> dict:
+        self.enable(*call.body["serviceIds"])
         return {"name": "operations/acf.1", "done": True, "response": {}}
