@@ -139,3 +139,66 @@ def test_first_version_is_refused_until_the_service_agent_is_known(cloud: Cloud,
     assert "Unable to retrieve P4SA" in refused.err
     outcome = gcloud(workplace, *deploy)
     assert outcome.code == 0, outcome
+
+
+def test_resource_manager_is_off_until_it_is_enabled(cloud: Cloud, workplace: Workplace) -> None:
+    cloud.conditions.disabled_apis = {"cloudresourcemanager.googleapis.com"}
+    read = ("gcloud", "projects", "get-iam-policy", PROJECT)
+    refused = workplace.run(*read)
+    assert refused.code == 1
+    assert "cloudresourcemanager.googleapis.com API has not been used in project" in refused.err
+    listed = gcloud(workplace, "services", "list", "--enabled", "--format=value(config.name)")
+    assert "storage.googleapis.com" in listed.out
+    assert "cloudresourcemanager" not in listed.out
+    enable(workplace, "cloudresourcemanager")
+    assert workplace.run(*read).code == 0
+
+
+def test_project_without_billing(cloud: Cloud, workplace: Workplace) -> None:
+    cloud.conditions.billing_enabled = False
+    refused = gcloud(workplace, "services", "enable", "run.googleapis.com")
+    assert refused.code == 1
+    assert "Billing must be enabled for activation of service(s) 'run.googleapis.com' to proceed." in refused.err
+    described = workplace.run("gcloud", "billing", "projects", "describe", PROJECT, "--format=value(billingEnabled)")
+    assert described.out == "False\n"
+    cloud.conditions.billing_enabled = True
+    enable(workplace, "run")
+
+
+def test_quota_project_is_refused(cloud: Cloud, workplace: Workplace) -> None:
+    cloud.conditions.quota_project_refused = True
+    read = ("gcloud", "projects", "describe", PROJECT)
+    refused = workplace.run(*read, "--billing-project=another-project")
+    assert refused.code == 1
+    assert "Caller does not have required permission to use project another-project." in refused.err
+    assert "USER_PROJECT_DENIED" in refused.err
+    assert workplace.run(*read).code == 0
+
+
+def test_first_change_of_a_policy_is_a_conflict(cloud: Cloud, workplace: Workplace) -> None:
+    cloud.conditions.conflicts = 1
+    refused = grant(workplace, "roles/viewer", "user:someone@example.com")
+    assert refused.code == 1
+    assert "There were concurrent policy changes" in refused.err
+    assert grant(workplace, "roles/viewer", "user:someone@example.com").code == 0
+
+
+def test_first_change_in_an_api_is_over_the_rate_limit(cloud: Cloud, workplace: Workplace) -> None:
+    enable(workplace, "iam")
+    cloud.conditions.rate_limits = 1
+    create = ("iam", "service-accounts", "create", "builder")
+    refused = gcloud(workplace, *create)
+    assert refused.code == 1
+    assert "RESOURCE_EXHAUSTED" in refused.err
+    assert "Quota exceeded for quota metric" in refused.err
+    assert gcloud(workplace, *create).code == 0
+
+
+def test_every_second_call_finds_the_service_unavailable(cloud: Cloud, workplace: Workplace) -> None:
+    enable(workplace, "iam")
+    cloud.conditions.unavailable_every = 2
+    listing = ("iam", "service-accounts", "list")
+    assert gcloud(workplace, *listing).code == 0
+    cloud.forget()
+    assert gcloud(workplace, *listing).code == 0  # gcloud tries it again
+    assert len(cloud.calls) == 2

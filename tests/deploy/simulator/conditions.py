@@ -42,6 +42,33 @@ class Conditions:
     Agent ... must have permission to read the image ... the permissions might take a few minutes to propagate". App
     Engine: 404 "Unable to retrieve P4SA: [...] from GAIA"."""
 
+    # The project and its caller.
+
+    disabled_apis: Collection[str] = ()
+    """APIs that are off until `gcloud services enable` names them: 403 SERVICE_DISABLED. A new project lacks
+    "cloudresourcemanager.googleapis.com", and a caller that is a service account needs it."""
+
+    billing_enabled: bool = True
+    """False: enabling an API is refused, 400 "Billing account for project ... is not found. Billing must be enabled for
+    activation of service(s) ...", and `gcloud billing projects describe` says billingEnabled: false."""
+
+    quota_project_refused: bool = False
+    """Calls that name a quota project (the header X-Goog-User-Project): 403 USER_PROJECT_DENIED "Caller does not have
+    required permission to use project ..."."""
+
+    # Faults that pass: gcloud retries some of them itself.
+
+    conflicts: int = 0
+    """The first calls that change a policy, counted for each policy: 409 ABORTED "There were concurrent policy
+    changes"."""
+
+    rate_limits: int = 0
+    """The first calls that change something, counted for each API: 429 RESOURCE_EXHAUSTED "Quota exceeded for quota
+    metric"."""
+
+    unavailable_every: int = 0
+    """Every so many calls, one: 503 UNAVAILABLE "The service is currently unavailable."."""
+
 
 class Propagation:
     """What was changed and has no effect yet, by subject: ("api", NAME), ("account", EMAIL), ("grant", EMAIL), ..."""

@@ -1,6 +1,6 @@
 """The refusals of a new project, in the words that users of Google Cloud reported. Each names where it was read."""
 
-from .service import Refusal
+from .service import Call, Refusal
 
 NUMBER = "123456789012"  # the project's
 
@@ -67,3 +67,52 @@ def agent_unknown() -> Refusal:
     agent = f"service-{NUMBER}@gcp-gae-service.iam.gserviceaccount.com"
     cause = "Could be GAIA propagation delay or request from deleted apps."
     return Refusal(404, "NOT_FOUND", f"Unable to retrieve P4SA: [{agent}] from GAIA. {cause}")
+
+
+def error_info(reason: str, **metadata: str) -> dict:
+    info = {"reason": reason, "domain": "googleapis.com", "metadata": metadata}
+    return {"@type": "type.googleapis.com/google.rpc.ErrorInfo", **info}
+
+
+def billing_not_enabled(apis: list[str]) -> Refusal:
+    """Service Usage (quoted in many public repositories, with the reason UREQ_PROJECT_BILLING_NOT_FOUND)."""
+    message = (
+        f"Billing account for project '{NUMBER}' is not found. Billing must be enabled for activation of service(s) "
+        f"'{','.join(apis)}' to proceed."
+    )
+    return Refusal(400, "FAILED_PRECONDITION", message, [error_info("UREQ_PROJECT_BILLING_NOT_FOUND")])
+
+
+def quota_project_refused(project: str, api: str) -> Refusal:
+    """Any API (quoted with the raw answer of the server in public issue notes)."""
+    message = (
+        f"Caller does not have required permission to use project {project}. Grant the caller the "
+        "roles/serviceusage.serviceUsageConsumer role, or a custom role with the serviceusage.services.use permission, "
+        f"by visiting https://console.developers.google.com/iam-admin/iam/project?project={project} and then retry. "
+        "Propagation of the new permission may take a few minutes."
+    )
+    info = error_info("USER_PROJECT_DENIED", service=api, consumer=f"projects/{project}")
+    return Refusal(403, "PERMISSION_DENIED", message, [info])
+
+
+def concurrent_change() -> Refusal:
+    """A policy that was changed since it was read (quoted in OpenShift's installer and in many others)."""
+    message = (
+        "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff. "
+        "The request's ETag did not match the current policy's ETag."
+    )
+    return Refusal(409, "ABORTED", message)
+
+
+def rate_limited(call: Call) -> Refusal:
+    """The form of GoogleCloudPlatform/cloud-code-samples#95, as the newer APIs write it."""
+    message = (
+        "Quota exceeded for quota metric 'Write requests' and limit 'Write requests per minute' of service "
+        f"'{call.host}' for consumer 'project_number:{NUMBER}'."
+    )
+    return Refusal(429, "RESOURCE_EXHAUSTED", message, [error_info("RATE_LIMIT_EXCEEDED", service=call.host)])
+
+
+def unavailable() -> Refusal:
+    """google.rpc.Code.UNAVAILABLE, as https://cloud.google.com/apis/design/errors describes it."""
+    return Refusal(503, "UNAVAILABLE", "The service is currently unavailable.")

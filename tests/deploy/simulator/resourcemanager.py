@@ -6,6 +6,7 @@ from .service import Call, Service, permission_denied, route
 
 class ResourceManager(Service):
     host = "cloudresourcemanager.googleapis.com"
+    api = "cloudresourcemanager.googleapis.com"
 
     def __init__(self, cloud: "Cloud") -> None:
         super().__init__(cloud)
