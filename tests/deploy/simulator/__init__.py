@@ -13,6 +13,7 @@ fails when it is told to. One file is one of Google's services; to add one, writ
 """
 
 from .cloud import Cloud
+from .conditions import Conditions, Seconds
 from .service import Call
 
-__all__ = ["Call", "Cloud"]
+__all__ = ["Call", "Cloud", "Conditions", "Seconds"]

@@ -3,6 +3,7 @@
 import copy
 
 from .iam import claims_of
+from .messages import agent_unknown, app_may_not_act_as
 from .service import Call, Refusal, Service, not_found, route
 
 APP = "/v1/apps/{project}"
@@ -106,6 +107,11 @@ class AppEngine(Service):
                 "The first service (module) you upload to a new application must be the 'default' service (module)."
             )
             raise Refusal(400, "INVALID_ARGUMENT", message)
+        account = call.body.get("serviceAccount") or self.app["serviceAccount"]
+        if not self.cloud.iam.is_effective(account):
+            raise app_may_not_act_as(account)
+        if self.cloud.propagation.is_pending("agent", self.api):
+            raise agent_unknown()
         if self.never_ready:
             return self.done(
                 project,

@@ -4,6 +4,7 @@ cannot be deleted, and a group of instances runs its new template only when that
 
 import re
 
+from .messages import no_access_to_account
 from .service import Answer, Call, Refusal, Service, not_found
 
 ROOT = "https://www.googleapis.com/compute/v1/projects/"
@@ -120,6 +121,9 @@ class Compute(Service):
         if key in self.things:
             raise Refusal(409, "ALREADY_EXISTS", f"The resource '{key}' already exists")
         self.check(thing)
+        for account in thing.get("properties", {}).get("serviceAccounts", []):
+            if not self.cloud.iam.is_effective(account["email"]):
+                raise no_access_to_account(account["email"])
         region = {} if scope == "global" else {"region": f"{ROOT}{self.cloud.project}/{scope}"}
         own = {"id": "1", "selfLink": ROOT + f"{self.cloud.project}/{key}", "fingerprint": "abcd", **region}
         self.things[key] = {

@@ -1,5 +1,6 @@
 """Google Kubernetes Engine: clusters. What is in them is Kubernetes' own API (kubernetes.py)."""
 
+from .messages import no_access_to_account
 from .service import Call, Service, not_found, route
 
 LOCATION = "/v1/projects/{project}/locations/{region}"
@@ -27,6 +28,9 @@ class Container(Service):
     @route("POST", LOCATION + "/clusters")
     def create(self, call: Call, project: str, region: str) -> dict:
         asked = call.body["cluster"]
+        account = asked.get("autoscaling", {}).get("autoprovisioningNodePoolDefaults", {}).get("serviceAccount", "")
+        if not self.cloud.iam.is_effective(account):
+            raise no_access_to_account(account)
         access = {"dnsEndpointConfig": {"endpoint": f"gke-1.{region}.gke.goog", "allowExternalTraffic": True}}
         given = {
             "status": "RUNNING",
