@@ -50,7 +50,7 @@ PEERS = (
     # In the very environment that ours runs in: nothing but the handler and the worker class differs.
     Server("flask-sync", "Flask, gunicorn sync, LiteRT", ROOT / ".venv", _gunicorn("bench.peers.flask_sync.app:app")),
     Server("litserve", "LitServe, LiteRT", MADE / "litserve", ("python", "-m", "bench.peers.litserve.app")),
-    Server("flask-keras", "Flask, Keras predict", ROOT / ".venv-dev", _gunicorn("bench.peers.flask_keras.app:app")),
+    Server("flask-keras", "Flask, Keras predict", ROOT / ".venv-train", _gunicorn("bench.peers.flask_keras.app:app")),
 )
 
 
@@ -73,7 +73,7 @@ class Running:
 
 def environments(servers: Iterable[Server]) -> None:
     """Make the peers' environments from their pinned lists, where they are not there yet or the list has changed."""
-    for folder in sorted({server.environment for server in servers} - {ROOT / ".venv", ROOT / ".venv-dev"}):
+    for folder in sorted({server.environment for server in servers} - {ROOT / ".venv", ROOT / ".venv-train"}):
         pinned = ROOT / "bench" / "peers" / folder.name / "requirements.txt"
         ready = folder / "ready"
         if ready.is_file() and ready.read_bytes() == pinned.read_bytes():
