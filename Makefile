@@ -1,11 +1,14 @@
-# One line a target: `make help`. Settings travel as environment variables: MODEL=model/mine PORT=9000 make run
+# One line for each target: `make help`. Settings are environment variables: MODEL=model/mine PORT=9000 make run
 PYTHON ?= python3
 SERVE  := .venv/bin
 DEV    := .venv-dev/bin
+TRAIN  := .venv-train/bin
 PIP    := -m pip --disable-pip-version-check install --quiet --require-hashes
+PYTEST := python -m pytest $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run train test test-browser test-image test-deploy test-load screenshots bench soak lint format lock image sbom clean
+.PHONY: help run train check lint types format test test-app test-training test-browser test-image test-deploy \
+	test-load screenshots bench soak image sbom lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -13,47 +16,52 @@ help: ## Show this list
 run: .venv/ready ## Serve model/imagenet, or MODEL, on PORT (8080)
 	@exec $(SERVE)/gunicorn
 
-train: .venv-dev/ready ## Train; for example make train ARGS="--data photos --out model/mine"
-	@exec $(DEV)/python train.py $(ARGS)
+train: .venv-train/ready ## Train; for example make train ARGS="--data photos --out model/mine"
+	@exec $(TRAIN)/python train.py $(ARGS)
 
-test: .venv-dev/ready .venv/ready ## Run the tests
-	$(DEV)/python -m pytest --ignore=tests/browser --ignore=tests/image --ignore=tests/deploy --ignore=tests/load $(ARGS)
+check: lint types test-app ## Check style and types and test the app, in under a minute; needs no TensorFlow
+
+test: test-app .venv-train/tests-ready ## Run the tests of the app, of training, and every command of the README
+	$(TRAIN)/$(PYTEST) -n 2 --dist loadfile tests/test_readme.py tests/training
+
+# What needs TensorFlow, a browser or other programs has targets of its own.
+test-app: .venv-dev/ready .venv/ready
+	$(DEV)/$(PYTEST) $(addprefix --ignore=tests/,browser deploy image load training test_readme.py)
+
+test-training: .venv-train/tests-ready
+	$(TRAIN)/$(PYTEST) -n 2 --dist loadfile tests/training
 
 test-browser: .venv-dev/ready .venv/ready tests/browser/node_modules/.package-lock.json ## Test the page in Chromium
-	@$(NEEDS_CHROMIUM)
-	$(DEV)/python -m pytest tests/browser $(ARGS)
+	$(DEV)/$(PYTEST) tests/browser
 
-# Debian's fonts-inter gives the pictures the face that most visitors' systems come close to.
-screenshots: .venv-dev/ready .venv/ready ## Take the pictures of the page that the docs show
-	@$(NEEDS_CHROMIUM)
-	$(DEV)/python -m pytest tests/browser/screenshots.py
-
-NEEDS_CHROMIUM = command -v chromium >/dev/null || { echo "chromium is missing: apt-get install chromium" >&2; exit 1; }
+# The font of Debian's fonts-inter is close to what most visitors' systems show.
+screenshots: .venv-dev/ready .venv/ready ## Take the screenshots that the docs show
+	$(DEV)/$(PYTEST) tests/browser/screenshots.py
 
 image: ## Build the container image, with docker, podman or buildah
 	docker/build.sh $(BUILD_FLAGS)
 
-test-image: .venv-dev/ready .venv/ready ## Build the image, run it as Cloud Run would, and test it from outside
-	$(DEV)/python -m pytest tests/image $(ARGS)
+test-image: .venv-dev/ready .venv/ready ## Build the image, run it under Cloud Run's limits, and test it from outside
+	$(DEV)/$(PYTEST) tests/image
 
 test-deploy: .venv-dev/ready .venv/ready ## Run the deploy scripts with the real gcloud, against a simulator of Google's APIs
-	$(DEV)/python -m pytest tests/deploy -n 2 --dist loadfile $(ARGS)
+	$(DEV)/$(PYTEST) -n 2 --dist loadfile tests/deploy
 
-sbom: image .venv-dev/ready ## List what the image holds, as CycloneDX, in sbom.json
+sbom: image .venv-dev/ready ## List the packages of the image in sbom.json, as CycloneDX
 	docker/sbom.sh sbom.json
 
-# Read by docker/build.sh; `make test-image PYTHON_IMAGE=mirror/python:3.13-slim BUILD_FLAGS="--network host"`
+# Read by docker/build.sh: make test-image PYTHON_IMAGE=mirror/python:3.13-slim BUILD_FLAGS="--network host"
 export IMAGE PYTHON_IMAGE MODEL ENGINE BUILD_FLAGS
 
-# wrk and slowhttptest are Debian's; what needs them says so.
-bench: .venv-dev/ready .venv/ready ## Compare with other servers, about 15 minutes; ARGS="--quick" for a first look
-	@$(DEV)/python -m bench $(ARGS)
+# wrk and slowhttptest are Debian packages. One of the other servers runs Keras.
+bench: .venv-train/tests-ready .venv/ready ## Compare with other servers, about 15 minutes; ARGS="--quick" for a first look
+	@$(TRAIN)/python -m bench $(ARGS)
 
 soak: .venv-dev/ready .venv/ready ## Slow clients, overload, restarts, leaks, about 10 minutes; ARGS="--quick"
 	@$(DEV)/python -m bench.soak $(ARGS)
 
-test-load: .venv-dev/ready .venv/ready ## The same in short, as tests
-	$(DEV)/python -m pytest tests/load $(ARGS)
+test-load: .venv-dev/ready .venv/ready ## The same as soak in short, as tests
+	$(DEV)/$(PYTEST) tests/load
 
 lint: .venv-dev/ready ## Check style and format
 	$(DEV)/ruff check .
@@ -64,33 +72,52 @@ lint: .venv-dev/ready ## Check style and format
 	for script in $(SCRIPTS); do bash -n $$script || exit; done
 SCRIPTS = .ci/run $(wildcard deploy/*.sh deploy/*/*.sh docker/*.sh)
 
-format: .venv-dev/ready ## Mend what lint can mend
+types: .venv-dev/ready ## Check types with mypy
+	$(DEV)/mypy
+
+format: .venv-dev/ready ## Correct what lint can correct
 	$(DEV)/ruff check --fix .
 	$(DEV)/ruff format .
 	$(DEV)/shfmt --write --indent 2 --case-indent $(SCRIPTS)
 
+# All requirements are resolved together first, so that the same package has the same version in every environment.
 lock: .venv-dev/ready ## Pin the newest dependencies, with hashes
-	$(DEV)/uv pip compile $(LOCK) -o requirements.txt
-	$(DEV)/uv pip compile $(LOCK) --extra train -o requirements-train.txt
-	$(DEV)/uv pip compile $(LOCK) --extra train --extra dev -o requirements-dev.txt
-	for peer in fastapi litserve; do $(DEV)/uv pip compile $(subst pyproject.toml,bench/peers/$$peer/requirements.in,$(LOCK)) \
-		-c requirements.txt -o bench/peers/$$peer/requirements.txt; done
-LOCK = -q -U pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+	$(LOCK) --upgrade pyproject.toml --extra train --extra dev -o $(ALL)
+	$(LOCK) pyproject.toml -c $(ALL) -o requirements.txt
+	$(LOCK) pyproject.toml -c $(ALL) --extra train -o requirements-train.txt
+	$(LOCK) pyproject.toml -c $(ALL) --extra dev -o requirements-dev.txt
+	for peer in $(PEERS); do $(LOCK) --upgrade $$peer/requirements.in -c requirements.txt -o $$peer/requirements.txt || exit; done
+	@rm $(ALL)
+LOCK  = $(DEV)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+ALL   = .venv-dev/all.txt
+PEERS = $(patsubst %/requirements.in,%,$(wildcard bench/peers/*/requirements.in))
 
 clean: ## Remove the environments
-	rm -rf .venv .venv-dev bench/.made
+	rm -rf .venv .venv-dev .venv-train bench/.made
 
-# An environment is made anew when its pinned list changes; "ready" is written last, so a half-made one does not count.
+# An environment is made again when its list of pinned packages changes. "ready" is written last, so that one whose
+# installation was interrupted does not count.
 .venv/ready: requirements.txt
-	@echo "Installing what serving needs into .venv (about 10 s) ..."
+	@echo "Installing what serving needs into .venv (10 s) ..."
 	@rm -rf .venv && $(PYTHON) -m venv .venv
 	@.venv/bin/python $(PIP) -r requirements.txt
 	@touch $@
 
 .venv-dev/ready: requirements-dev.txt
-	@echo "Installing TensorFlow and the test tools into .venv-dev (1.9 GB, a minute or two) ..."
+	@echo "Installing the tools for tests and lint into .venv-dev (0.7 GB, half a minute) ..."
 	@rm -rf .venv-dev && $(PYTHON) -m venv .venv-dev
 	@.venv-dev/bin/python $(PIP) -r requirements-dev.txt
+	@touch $@
+
+.venv-train/ready: requirements-train.txt
+	@echo "Installing TensorFlow into .venv-train (1.7 GB, a minute or two) ..."
+	@rm -rf .venv-train && $(PYTHON) -m venv .venv-train
+	@.venv-train/bin/python $(PIP) -r requirements-train.txt
+	@touch $@
+
+.venv-train/tests-ready: .venv-train/ready requirements-dev.txt
+	@echo "Installing the tools for tests into .venv-train (0.5 GB, half a minute) ..."
+	@.venv-train/bin/python $(PIP) -r requirements-train.txt -r requirements-dev.txt
 	@touch $@
 
 tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json

@@ -77,7 +77,7 @@ PEERS = (
     # In the same environment as ours: only the handler and the worker class differ.
     Server("flask-sync", "Flask, gunicorn sync, LiteRT", ROOT / ".venv", _gunicorn("bench.peers.flask_sync.app:app")),
     Server("litserve", "LitServe, LiteRT", CACHE / "litserve", ("python", "-m", "bench.peers.litserve.app")),
-    Server("flask-keras", "Flask, Keras predict", ROOT / ".venv-dev", _gunicorn("bench.peers.flask_keras.app:app")),
+    Server("flask-keras", "Flask, Keras predict", ROOT / ".venv-train", _gunicorn("bench.peers.flask_keras.app:app")),
 )
 
 
@@ -100,7 +100,7 @@ class Running:
 
 def environments(servers: Iterable[Server]) -> None:
     """Make the peers' environments from their pinned requirements, if missing or if the requirements have changed."""
-    for folder in sorted({server.environment for server in servers} - {ROOT / ".venv", ROOT / ".venv-dev"}):
+    for folder in sorted({server.environment for server in servers} - {ROOT / ".venv", ROOT / ".venv-train"}):
         pinned = ROOT / "bench" / "peers" / folder.name / "requirements.txt"
         ready = folder / "ready"
         if ready.is_file() and ready.read_bytes() == pinned.read_bytes():

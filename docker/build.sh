@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Build the image: make image, or docker/build.sh [FLAG...] with flags of `docker build` or `podman build`.
 #
-#   IMAGE         what to call it (quintet)              MODEL   the bundle to put in (model/imagenet)
-#   PYTHON_IMAGE  the base, from a mirror or by digest   ENGINE  docker, podman or buildah (whichever works)
+#   IMAGE         name of the image (quintet)
+#   PYTHON_IMAGE  base image, from a mirror or by digest
+#   MODEL         bundle to include (model/imagenet)
+#   ENGINE        docker, podman or buildah (the first that works)
 #
-# All files of the image bear the same date, so that the same commit gives the same layers wherever it is built, and a
-# layer that has not changed is neither pushed nor pulled again.
+# All files in the image get the same date. The same commit then gives the same layers on every machine, and a layer that
+# has not changed is neither pushed nor pulled again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,17 +16,18 @@ flags=(--tag "${IMAGE:=quintet}")
 if [ -n "${PYTHON_IMAGE:-}" ]; then flags+=(--build-arg PYTHON_IMAGE="$PYTHON_IMAGE"); fi
 if [ -n "${MODEL:-}" ]; then flags+=(--build-arg MODEL="$MODEL"); fi
 
-label() {
+add_label() {
   if [ -n "$2" ]; then flags+=(--label "org.opencontainers.image.$1=$2"); fi
 }
-label version "$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)"
-label revision "$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)"
-label source "$(git config remote.origin.url | sed -nE 's#^https://([^/]*@)?#https://#p')" # no password that may be in it
+add_label version "$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)"
+add_label revision "$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)"
+# Without the password that the URL may contain.
+add_label source "$(git config remote.origin.url | sed -nE 's#^https://([^/]*@)?#https://#p')"
 
 if [ "$engine" = docker ]; then
   export SOURCE_DATE_EPOCH=0
 else
   flags+=(--format docker --layers --timestamp 0) # the OCI format has no HEALTHCHECK
 fi
-echo "Building $IMAGE with $engine (a minute at first, seconds later) ..."
+echo "Building $IMAGE with $engine (a minute the first time, seconds later) ..."
 "$engine" build "${flags[@]}" "$@" .

@@ -1,7 +1,8 @@
-"""Compile to bytecode every module that serving imports, Python's own too: the official image has thrown theirs away.
+"""Compile every module that serving imports to bytecode, those of the standard library too.
 
-On a read-only root Python would otherwise compile them anew at every start. `unchecked-hash`: nobody edits a file of an
-image, so no start need compare the bytecode with its source. Run as `compile.py FOLDER... [--imports MODULE...]`.
+The official Python image contains no bytecode, and on a read-only root Python would compile the modules again at every
+start. The bytecode is of the kind `unchecked-hash`: Python does not compare it with its source, because the files of an
+image never change. Usage: compile.py FOLDER... [--imports MODULE...]
 """
 
 import argparse

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Print the container engine that works here, or ENGINE where it is set. Only docker and podman can also run an image.
+# Print the first container engine that works on this machine, or ENGINE if it is set. buildah builds images but cannot
+# run them; docker and podman do both.
 set -euo pipefail
 
 works() {
-  if [ "$1" = docker ]; then docker info; else "$1" --version; fi >/dev/null 2>&1 # docker is a client: is there a daemon?
+  if [ "$1" = docker ]; then docker info; else "$1" --version; fi >/dev/null 2>&1 # docker needs its daemon too
 }
 
 for engine in ${ENGINE:-docker podman buildah}; do
@@ -12,5 +13,5 @@ for engine in ${ENGINE:-docker podman buildah}; do
     exit
   fi
 done
-echo "no container engine works here (tried ${ENGINE:-docker, podman, buildah}): start docker, or install podman" >&2
+echo "no working container engine (tried ${ENGINE:-docker, podman, buildah}): start docker or install podman" >&2
 exit 1

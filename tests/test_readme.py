@@ -14,9 +14,13 @@ from PIL import Image, ImageDraw
 from app.config import Config
 from tests.conftest import ROOT
 from tests.ports import free_port
+from tests.requirements import requires
 from tests.test_server import wait_ready
 
+requires("bash", "curl", "git", "make", "tensorflow")
+
 README = (ROOT / "README.md").read_text("utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md")]
 
 
 def examples(text):
@@ -29,7 +33,7 @@ def examples(text):
 
 @pytest.fixture
 def clone(tmp_path):
-    """A copy of what git knows; the training environment is lent, since it takes 2 GB, and serving makes its own."""
+    """A copy of all files that are not ignored. It installs .venv itself and borrows the two larger environments."""
     files = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
     )
@@ -37,56 +41,61 @@ def clone(tmp_path):
     for name in filter(None, files.stdout.decode().split("\0")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
-    (folder / ".venv-dev").symlink_to(ROOT / ".venv-dev")
-    os.utime(ROOT / ".venv-dev" / "ready")  # the copied requirements must not look newer
-    photos(folder / "photos")
+    for environment in (".venv-dev", ".venv-train"):
+        (folder / environment).symlink_to(ROOT / environment)
+        os.utime(ROOT / environment / "ready")  # make must not find the copied requirements newer
+    draw_photos(folder / "photos")
     return folder
 
 
-def photos(folder):
-    """Two dozen pictures of each of two things that look different."""
+def draw_photos(folder):
+    """Two dozen images of each of two shapes."""
     for label, draw in (("daisy", ImageDraw.ImageDraw.ellipse), ("tulip", ImageDraw.ImageDraw.rectangle)):
         (folder / label).mkdir(parents=True)
         for number in range(24):
-            picture = Image.new("RGB", (160, 120), (20, 90 + 5 * number, 20))
-            draw(ImageDraw.Draw(picture), (20 + number, 20, 90 + number, 90), fill=(250, 200 - 5 * number, 30))
-            picture.save(folder / label / f"{number}.jpg")
+            image = Image.new("RGB", (160, 120), (20, 90 + 5 * number, 20))
+            draw(ImageDraw.Draw(image), (20 + number, 20, 90 + number, 90), fill=(250, 200 - 5 * number, 30))
+            image.save(folder / label / f"{number}.jpg")
 
 
-# A reader's shell knows nothing of the make that runs this test, nor of what it was given.
+# Without the variables that the make that runs this test passes to its children.
 ENVIRON = {
     name: value for name, value in os.environ.items() if name not in ("ARGS", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
 }
 
 
-class Reader:
-    """Types the commands. A `make run` stays up until the next one, as in a second terminal."""
+class Terminal:
+    """Runs the commands in `folder`. A `make run` keeps running until the next one, as in a second terminal."""
 
     def __init__(self, folder):
         self.folder, self.server, self.port = folder, None, None
 
-    def type(self, command):
+    def run(self, command):
+        """Returns what the command prints. It must exit with 0, or the server it starts must become ready."""
         if command.endswith("make run"):
-            self.stop()
-            self.port = free_port()
-            started = time.monotonic()
-            self.server = subprocess.Popen(
-                ["bash", "-c", command],
-                cwd=self.folder,
-                env=ENVIRON | {"PORT": str(self.port)},
-                start_new_session=True,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            wait_ready(self.port, self.server, seconds=60)
-            return f"ready after {time.monotonic() - started:.1f} s"
+            return self._start_server(command)
         command = command.replace("localhost:8080", f"127.0.0.1:{self.port}")
-        # The shell that runs `make test` must not run itself again: its recipe is what is looked at.
-        command = "make -n test" if command == "make test" else command
+        if command in ("make check", "make test"):  # would run this test again: print their commands only
+            command = f"make -n {command.removeprefix('make ')}"
         run = subprocess.run(["bash", "-c", command], cwd=self.folder, env=ENVIRON, capture_output=True, text=True)
         assert run.returncode == 0, f"{command}\n{run.stdout}\n{run.stderr}"
         return run.stdout
+
+    def _start_server(self, command):
+        self.stop()
+        self.port = free_port()
+        started = time.monotonic()
+        self.server = subprocess.Popen(
+            ["bash", "-c", command],
+            cwd=self.folder,
+            env=ENVIRON | {"PORT": str(self.port)},
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        wait_ready(self.port, self.server, seconds=60)
+        return f"ready after {time.monotonic() - started:.1f} s"
 
     def stop(self):
         if self.server:
@@ -94,44 +103,50 @@ class Reader:
             self.server.communicate(timeout=20)
 
 
-def close(found, shown):
-    """The same JSON, up to the arithmetic of another CPU and the length of an error's text."""
+def is_close(found, shown):
+    """Whether both are the same JSON, except for small differences between the arithmetic of two CPUs."""
     if isinstance(shown, dict):
         return (
-            isinstance(found, dict) and found.keys() == shown.keys() and all(close(found[k], shown[k]) for k in shown)
+            isinstance(found, dict)
+            and found.keys() == shown.keys()
+            and all(is_close(found[key], shown[key]) for key in shown)
         )
     if isinstance(shown, list):
-        return len(found) == len(shown) and all(map(close, found, shown))
+        return len(found) == len(shown) and all(map(is_close, found, shown))
     if isinstance(shown, float):
         return found == pytest.approx(shown, abs=0.02)
     return found == shown
 
 
 def test_every_command_does_what_the_readme_says(clone):
-    reader = Reader(clone)
+    terminal = Terminal(clone)
     try:
         for command, shown in examples(README):
-            output = reader.type(command)
+            output = terminal.run(command)
             print(f"$ {command}\n{output}", flush=True)
             if shown.startswith("{"):
-                assert close(json.loads(output), json.loads(shown)), f"{command}\n{output}"
+                assert is_close(json.loads(output), json.loads(shown)), f"{command}\n{output}"
             elif shown:
                 assert output == shown
     finally:
-        reader.stop()
+        terminal.stop()
     card = json.loads((clone / "model" / "fashion-mnist" / "model.json").read_text("utf-8"))
     assert card["metrics"]["accuracy"] >= 0.89
     mine = json.loads((clone / "model" / "mine" / "model.json").read_text("utf-8"))
     assert mine["metrics"]["accuracy"] == 1
 
 
-def test_settings_table_names_every_setting_with_its_default():
+def test_settings_table_has_every_setting_with_its_default():
     rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", README, re.MULTILINE))
     assert rows.pop("WEB_CONCURRENCY") == "the CPUs granted"
     plain = {name.lower(): value.strip("`").replace(",", "") for name, value in rows.items()}
     assert plain == {name: str(value) for name, value in vars(Config()).items() if name != "web_concurrency"}
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
-def test_link_leads_somewhere(target):
-    assert (ROOT / target).exists()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_to_a_file_and_every_make_target_exists(page):
+    text = page.read_text("utf-8")
+    assert [link for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text) if not (page.parent / link).exists()] == []
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = set(re.findall(r"`(?:[A-Z_]+=\S+ )*make ([a-z-]+)", text))
+    assert named - targets == set()

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from tests.conftest import IMAGENET
+from tests.requirements import requires
 from tests.test_server import running
 
 _FLAGS = [
@@ -19,6 +20,10 @@ _FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+def pytest_collect_file() -> None:
+    requires("chromium")
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.requirements import requires
+
 from .simulator import Cloud
 from .simulator.proxy import make_certificates
 from .simulator.workloads import Workloads
@@ -21,11 +23,8 @@ PROJECT = "quintet-staging"
 INVOKER = f"tester@{PROJECT}.iam.gserviceaccount.com"
 
 
-def pytest_configure() -> None:
-    if shutil.which("gcloud") is None:
-        pytest.exit(
-            "tests/deploy runs the real gcloud, and it is not on PATH: https://cloud.google.com/sdk/docs/install", 1
-        )
+def pytest_collect_file() -> None:
+    requires("bash", "curl", "gcloud", "git", "kubectl", "openssl")
 
 
 @dataclass

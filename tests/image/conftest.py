@@ -1,4 +1,4 @@
-"""The image is built once and, for the tests that leave no trace, run once. Without an engine all of them fail."""
+"""The image is built once. Tests that do not change a container share one in each file."""
 
 import json
 import shutil
@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.image.container import ROOT, build, running
+from tests.image.container import ROOT, build, engine_name, running
 
-INGREDIENTS = (".dockerignore", "Dockerfile", "app", "docker", "gunicorn.conf.py", "pyproject.toml", "requirements.txt")
+BUILD_FILES = (".dockerignore", "Dockerfile", "app", "docker", "gunicorn.conf.py", "pyproject.toml", "requirements.txt")
+
+
+def pytest_collect_file():
+    engine_name()
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +22,7 @@ def image():
 
 @pytest.fixture(scope="module")
 def served(image):
-    """A ready container, shared by the tests of a file."""
+    """A container that is ready, shared by the tests of a file."""
     with running(image) as container:
         container.wait_ready()
         yield container
@@ -36,9 +40,9 @@ def photo(card):
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory):
-    """Somebody else's checkout: other dates, a strict umask, and a bundle of their own, model/other."""
+    """A second checkout, with other file dates, a strict umask, and a second bundle, model/other."""
     folder = tmp_path_factory.mktemp("checkout")
-    for name in INGREDIENTS:
+    for name in BUILD_FILES:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, folder / name, copy_function=shutil.copyfile)
         else:

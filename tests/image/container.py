@@ -1,38 +1,40 @@
-"""A container engine, and containers run by it as Cloud Run would, seen from outside."""
+"""The container engine, and containers that it runs under the limits of Cloud Run."""
 
 import http.client
 import json
 import os
 import shlex
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from tempfile import gettempdir
 
+from tests.ports import free_port
+from tests.requirements import unavailable
+
 ROOT = Path(__file__).parent.parent.parent
-INSIDE = 9123  # PORT, anything but the image's 8080
+PORT = 9123  # in the container; not the default 8080, so that the setting is tested
 LIMITS = ["--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
 
 
-def _engine() -> str:
+@cache
+def engine_name() -> str:
+    """docker or podman, whichever works. Without one the calling test is skipped, or fails in CI."""
     done = subprocess.run([ROOT / "docker" / "engine.sh"], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(done.stderr)
+        unavailable(done.stderr.strip() + '; on Debian: eval "$(docker/engine-setup.sh)"')
     if done.stdout == "buildah\n":
-        raise RuntimeError("buildah builds images and runs none: install podman")
+        unavailable("buildah builds images but cannot run them: install podman")
     return done.stdout.strip()
 
 
-ENGINE = _engine()
-
-
 def engine(*arguments: str, check: bool = True) -> subprocess.CompletedProcess:
-    """Run `docker ...` or `podman ...`; what it prints is in the answer, and in the error where it fails."""
-    command = [ENGINE, *arguments]
-    # Not in the project's folder: where a container runs out of memory, podman leaves a note in the current one.
+    """Run `docker ...` or `podman ...`. With `check` it must succeed; the error contains what it printed."""
+    command = [engine_name(), *arguments]
+    # Not in the project's folder: if a container runs out of memory, podman writes a file to the current folder.
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=gettempdir())
     assert done.returncode == 0 or not check, f"{shlex.join(command)}\n{done.stdout}{done.stderr}"
     return done
@@ -60,30 +62,30 @@ def layers(image: str) -> list[str]:
 
 
 def until(condition: Callable[[], object], seconds: float = 20) -> object:
-    """Wait for `condition` to be true; returns its value."""
+    """Wait until `condition` returns a true value, and return it."""
     end = time.monotonic() + seconds
     while not (value := condition()):
-        assert time.monotonic() < end, f"waited {seconds} s in vain"
+        assert time.monotonic() < end, f"the condition was not met within {seconds} s"
         time.sleep(0.005)
     return value
 
 
 class Container:
-    """`port` on the loopback address is the container's PORT."""
+    """A running container; `port` on 127.0.0.1 is forwarded to its PORT."""
 
     def __init__(self, name: str, port: int):
         self.name, self.port = name, port
 
     def request(self, method: str, path: str, body: bytes | None = None, kind: str = "image/jpeg"):
-        """-> (status, headers, body)."""
+        """Returns (status, headers, body)."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         with closing(connection):
             connection.request(method, path, body, {"Content-Type": kind} if body else {})
             with connection.getresponse() as response:
                 return response.status, response.headers, response.read()
 
-    def predict(self, picture: bytes, query: str = "") -> tuple[int, dict]:
-        status, _, body = self.request("POST", f"/predict{query}", picture)
+    def predict(self, photo: bytes, query: str = "") -> tuple[int, dict]:
+        status, _, body = self.request("POST", f"/predict{query}", photo)
         return status, json.loads(body)
 
     def is_ready(self) -> bool:
@@ -96,7 +98,7 @@ class Container:
         until(self.is_ready)
 
     def started(self) -> float:
-        """When the container's process was started, in seconds since the machine was booted; see proc_pid_stat(5)."""
+        """The time when the container's process started, in seconds since boot; see proc_pid_stat(5)."""
         fields = self.execute("cat", "/proc/1/stat").rpartition(")")[2].split()
         return int(fields[19]) / 100
 
@@ -104,24 +106,23 @@ class Container:
         return engine("exec", self.name, *command).stdout
 
     def logs(self) -> tuple[list[str], list[str]]:
-        """The lines on stdout and on stderr."""
+        """Returns (lines of stdout, lines of stderr)."""
         done = engine("logs", self.name)
         return done.stdout.splitlines(), done.stderr.splitlines()
 
     def stop(self) -> int:
-        """SIGTERM, and SIGKILL after 10 s, as Cloud Run does. Returns the exit code."""
+        """Send SIGTERM, and SIGKILL after 10 s, as Cloud Run does. Returns the exit code."""
         engine("stop", "--time", "10", self.name)
         return inspect(self.name)["State"]["ExitCode"]
 
 
 @contextmanager
 def running(image: str, *flags: str, memory: str = "256m", cpus: float = 1, **settings: object) -> Iterator[Container]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environ = [f"--env={name}={value}" for name, value in {"PORT": INSIDE, **settings}.items()]
+    """Run `image` with `settings` in its environment, and remove the container at the end."""
+    port = free_port()
+    environ = [f"--env={name}={value}" for name, value in {"PORT": PORT, **settings}.items()]
     limits = [*LIMITS, f"--memory={memory}", f"--cpus={cpus}"]
-    started = engine("run", "--detach", f"--publish=127.0.0.1:{port}:{INSIDE}", *limits, *environ, *flags, image)
+    started = engine("run", "--detach", f"--publish=127.0.0.1:{port}:{PORT}", *limits, *environ, *flags, image)
     name = started.stdout.strip()
     try:
         yield Container(name, port)

@@ -1,17 +1,17 @@
-"""compose.yaml, carried out: by `docker compose`, or by podman-compose where podman is the engine."""
+"""compose.yaml, started by `docker compose`, or by podman-compose if podman is the engine."""
 
 import os
-import socket
 import subprocess
 
 import pytest
 
-from tests.image.container import ENGINE, ROOT, Container, engine, inspect
+from tests.image.container import ROOT, Container, engine, engine_name, inspect
+from tests.ports import free_port
 
 
 def compose(*arguments, **settings):
-    podman = [ROOT / ".venv-dev" / "bin" / "podman-compose"]
-    command = [*(podman if ENGINE == "podman" else ["docker", "compose"]), "--project-name", "quintet-test", *arguments]
+    program = [ROOT / ".venv-dev" / "bin" / "podman-compose"] if engine_name() == "podman" else ["docker", "compose"]
+    command = [*program, "--project-name", "quintet-test", *arguments]
     environ = {**os.environ, **settings}
     done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -20,9 +20,7 @@ def compose(*arguments, **settings):
 
 @pytest.fixture
 def composed(image):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = {"IMAGE": inspect(image)["Id"], "PORT": str(port)}
     compose("up", "--detach", "--no-build", **settings)
     name = engine("ps", "--quiet", "--filter", "name=quintet-test").stdout.strip()
@@ -30,7 +28,7 @@ def composed(image):
     compose("down", **settings)
 
 
-def test_compose_serves_under_the_limits_that_are_tested(composed):
+def test_compose_applies_the_limits_of_the_other_tests(composed):
     composed.wait_ready()
     limits = inspect(composed.name)["HostConfig"]
     assert limits["Memory"] == 256 * 2**20

@@ -1,12 +1,12 @@
-"""The commands of docs/image.md, carried out in the order they are written."""
+"""The commands of docs/image.md, run in the order in which they are written."""
 
 import json
 import re
 import subprocess
 
-from tests.image.container import ENGINE, ROOT, engine
+from tests.image.container import ROOT, engine, engine_name
 
-# Where podman is the engine, it is called by docker's name, and so is podman-compose.
+# If podman is the engine, the commands of docker run podman and podman-compose.
 SHIM = """
 docker() {
     if [ "$1" = compose ]; then shift; .venv-dev/bin/podman-compose "$@"; else podman "$@"; fi
@@ -17,7 +17,7 @@ docker() {
 def test_commands_of_the_page_work():
     page = (ROOT / "docs" / "image.md").read_text()
     script = "\n".join(re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE))
-    if ENGINE == "podman":
+    if engine_name() == "podman":
         script = SHIM + script
     command = ["bash", "-euxc", script]
     try:

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from bench import images, load
+from bench import images
 from bench.servers import OURS, running
 from tests.conftest import IMAGENET
+from tests.requirements import requires
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _tools():
-    load.require("wrk", "slowhttptest")
+def pytest_collect_file() -> None:
+    requires("wrk", "slowhttptest")
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from tests.requirements import requires
+
 ROOT = Path(__file__).parents[2]
 FAST = ["--backbone", "cnn", "--image-size", "16", "--epochs", "6"]
+
+
+def pytest_collect_file():
+    requires("tensorflow")
 
 
 @pytest.fixture(scope="session")
