@@ -17,7 +17,7 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 def predict() -> Response:
     """Classify the images of the request. README.md documents the request and the response."""
     classifier, config = current_app.extensions["classifier"], current_app.extensions["config"]
-    parameters = request.args
+    parameters = request.args if request.query_string else {}  # Flask takes 15 us to parse an empty query string
     top = _number(parameters, "top", classifier.default_top, 1, len(classifier.bundle.labels))
     explain = bool(_number(parameters, "explain", 0, 0, 1))
     if explain and not classifier.explains:
