@@ -1,9 +1,16 @@
 """The simulator's own conditions (simulator/conditions.py), each seen through real gcloud commands."""
 
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
-from .conftest import PROJECT, Outcome, Workplace
-from .simulator import Cloud, Seconds
+from tests.ports import free_port
+
+from .conftest import PROJECT, Deployments, Outcome, Workplace
+from .simulator import OPEN_BUILD_REGIONS, Cloud, Seconds
 
 BUILDER = f"builder@{PROJECT}.iam.gserviceaccount.com"
 
@@ -42,6 +49,15 @@ def run_service(workplace: Workplace, name: str = "first") -> Outcome:
 
 def list_services(workplace: Workplace) -> Outcome:
     return gcloud(workplace, "run", "services", "list", "--region=europe-west1")
+
+
+def deploy_app(workplace: Workplace, *lines: str, **files: str) -> Outcome:
+    folder = workplace.folder / "site"
+    for name, text in {"app.yaml": "\n".join(lines), **files}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    image = [f"--image-url=europe-west1-docker.pkg.dev/{PROJECT}/a/b@sha256:{'0' * 64}"] if "env: flex" in lines else []
+    return gcloud(workplace, "app", "deploy", "site/app.yaml", "--version=a", "--quiet", *image)
 
 
 def test_every_test_starts_without_conditions(cloud: Cloud) -> None:
@@ -129,15 +145,11 @@ def test_first_version_is_refused_until_the_service_agent_is_known(cloud: Cloud,
     cloud.conditions.agent_delay = 1
     enable(workplace, "appengine")
     assert gcloud(workplace, "app", "create", "--region=europe-west").code == 0
-    page = workplace.folder / "page"
-    page.mkdir()
-    (page / "app.yaml").write_text("runtime: python313\nhandlers: [{url: /, static_files: a, upload: a}]\n")
-    (page / "a").write_text("a")
-    deploy = ("app", "deploy", str(page / "app.yaml"), "--version=a", "--quiet")
-    refused = gcloud(workplace, *deploy)
+    page = ("runtime: python313", "handlers: [{url: /, static_files: a, upload: a}]")
+    refused = deploy_app(workplace, *page, a="a")
     assert refused.code == 1
     assert "Unable to retrieve P4SA" in refused.err
-    outcome = gcloud(workplace, *deploy)
+    outcome = deploy_app(workplace, *page, a="a")
     assert outcome.code == 0, outcome
 
 
@@ -202,3 +214,192 @@ def test_every_second_call_finds_the_service_unavailable(cloud: Cloud, workplace
     cloud.forget()
     assert gcloud(workplace, *listing).code == 0  # gcloud tries it again
     assert len(cloud.calls) == 2
+
+
+def create_app(workplace: Workplace, region: str = "europe-west") -> None:
+    enable(workplace, "appengine", "cloudbuild")
+    assert gcloud(workplace, "app", "create", f"--region={region}").code == 0
+
+
+def test_organisation_policy_refuses_all_users_and_not_the_disabled_invoker_check(
+    cloud: Cloud, workplace: Workplace
+) -> None:
+    enable(workplace, "run")
+    assert run_service(workplace).code == 0
+    cloud.conditions.domain_restricted = True
+    where = ("--region=europe-west1",)
+    everybody = ("--member=allUsers", "--role=roles/run.invoker")
+    refused = gcloud(workplace, "run", "services", "add-iam-policy-binding", "quintet", *everybody, *where)
+    assert refused.code == 1
+    assert "do not belong to a permitted customer, perhaps due to an organization policy." in refused.err
+    assert not cloud.run.may_call("quintet", {})
+    outcome = gcloud(workplace, "run", "services", "update", "quintet", "--no-invoker-iam-check", *where)
+    assert outcome.code == 0, outcome
+    assert cloud.run.may_call("quintet", {})
+
+
+def test_organisation_policy_refuses_a_bucket_in_the_us(cloud: Cloud, workplace: Workplace) -> None:
+    enable(workplace, "cloudbuild")
+    cloud.conditions.allowed_locations = {"europe-west1"}
+    refused = build(workplace)
+    assert refused.code == 1
+    assert "'us' violates constraint 'constraints/gcp.resourceLocations'" in refused.err
+    outcome = build(workplace, "europe-west1", "--default-buckets-behavior=regional-user-owned-bucket")
+    assert outcome.code == 0, outcome
+    assert {location.lower() for location in cloud.storage.locations.values()} == {"europe-west1"}
+
+
+def test_default_accounts_without_roles_cannot_build_for_app_engine(cloud: Cloud, workplace: Workplace) -> None:
+    create_app(workplace)
+    cloud.conditions.automatic_grants = False
+    standard = ("runtime: python313", "entrypoint: python3 -m http.server")
+    refused = deploy_app(workplace, *standard)
+    assert refused.code == 1
+    email = f"{PROJECT}@appspot.gserviceaccount.com"
+    assert f"You must grant Storage Object Viewer permission to {email}" in refused.err
+    assert grant(workplace, "roles/storage.objectViewer", f"serviceAccount:{email}").code == 0
+    refused = deploy_app(workplace, *standard)
+    assert refused.code == 1
+    assert "artifactregistry.repositories.uploadArtifacts" in refused.err
+    assert grant(workplace, "roles/artifactregistry.writer", f"serviceAccount:{email}").code == 0
+    assert deploy_app(workplace, *standard).code == 0
+
+
+def test_organisation_policy_refuses_public_addresses_of_instances(cloud: Cloud, workplace: Workplace) -> None:
+    create_app(workplace)
+    cloud.conditions.external_addresses = False
+    flexible = ("runtime: custom", "env: flex")
+    refused = deploy_app(workplace, *flexible)
+    assert refused.code == 1
+    assert "Constraint constraints/compute.vmExternalIpAccess violated" in refused.err
+    outcome = deploy_app(workplace, *flexible, "network: {instance_ip_mode: internal}")
+    assert outcome.code == 0, outcome
+
+
+@pytest.mark.parametrize(("region", "code"), [("europe-west3", 1), ("europe-west1", 0), ("global", 0)])
+def test_new_project_builds_in_the_open_regions_only(
+    region: str, code: int, cloud: Cloud, workplace: Workplace
+) -> None:
+    enable(workplace, "cloudbuild")
+    cloud.conditions.build_regions = OPEN_BUILD_REGIONS
+    outcome = build(workplace, region)
+    assert outcome.code == code, outcome
+    assert ("due to quota restrictions, cannot run builds in this region" in outcome.err) == bool(code)
+
+
+def create_group(workplace: Workplace, *flags: str) -> None:
+    network = gcloud(workplace, "compute", "networks", "create", "default", "--subnet-mode=custom")
+    assert network.code == 0, network
+    template = ("compute", "instance-templates", "create", "one", "--machine-type=e2-standard-2", *flags)
+    outcome = gcloud(workplace, *template, "--image-family=cos-stable", "--image-project=cos-cloud")
+    assert outcome.code == 0, outcome
+    group = ("compute", "instance-groups", "managed", "create", "group", "--template=one", "--size=3")
+    outcome = gcloud(workplace, *group, "--region=europe-west1")
+    assert outcome.code == 0, outcome
+
+
+def group_errors(workplace: Workplace) -> str:
+    where = ("group", "--region=europe-west1")
+    return gcloud(workplace, "compute", "instance-groups", "managed", "list-errors", *where).out
+
+
+@pytest.mark.parametrize(("quota", "stable"), [(4, False), (6, True)])
+def test_group_over_the_cpu_quota_is_not_stable(quota: int, stable: bool, cloud: Cloud, workplace: Workplace) -> None:
+    enable(workplace, "compute")
+    cloud.conditions.cpu_quota = quota
+    create_group(workplace, "--no-address")
+    assert cloud.compute.named("instanceGroupManagers")["group"]["status"]["isStable"] == stable
+    assert (f"Quota 'CPUS_ALL_REGIONS' exceeded.  Limit: {quota}.0 globally." in group_errors(workplace)) != stable
+
+
+@pytest.mark.parametrize(("flags", "stable"), [([], False), (["--no-address"], True)])
+def test_instances_with_a_public_address_are_not_created(
+    flags: list[str], stable: bool, cloud: Cloud, workplace: Workplace
+) -> None:
+    enable(workplace, "compute")
+    cloud.conditions.external_addresses = False
+    create_group(workplace, *flags)
+    assert cloud.compute.named("instanceGroupManagers")["group"]["status"]["isStable"] == stable
+    assert ("constraints/compute.vmExternalIpAccess violated" in group_errors(workplace)) != stable
+
+
+def test_gke_makes_firewall_rules_and_removes_them_with_the_cluster(cloud: Cloud, workplace: Workplace) -> None:
+    enable(workplace, "compute", "container")
+    cloud.conditions.gke_firewall_rules = True
+    assert gcloud(workplace, "compute", "networks", "create", "net", "--subnet-mode=custom").code == 0
+    cluster = ("quintet", "--region=europe-west1")
+    create = gcloud(workplace, "container", "clusters", "create-auto", *cluster, "--network=net", "--subnetwork=sub")
+    assert create.code == 0, create
+    listed = gcloud(workplace, "compute", "firewall-rules", "list", "--filter=network~/net$", "--format=value(name)")
+    rules = listed.out.split()
+    assert len(rules) == 4
+    assert all(rule.startswith("gke-quintet-") for rule in rules)
+    assert gcloud(workplace, "container", "clusters", "delete", *cluster, "--quiet").code == 0
+    gone = gcloud(workplace, "compute", "firewall-rules", "delete", rules[0], "--quiet")
+    assert gone.code == 1
+    assert "was not found" in gone.err
+    assert gcloud(workplace, "compute", "networks", "delete", "net", "--quiet").code == 0
+
+
+def test_deleted_account_stays_in_the_policy_and_its_successor_has_no_role(cloud: Cloud, workplace: Workplace) -> None:
+    enable(workplace, "iam")
+    cloud.conditions.deleted_members = True
+    create_account(workplace)
+    assert grant(workplace, "roles/viewer").code == 0
+    assert gcloud(workplace, "iam", "service-accounts", "delete", BUILDER, "--quiet").code == 0
+    create_account(workplace)
+    policy = workplace.run("gcloud", "projects", "get-iam-policy", PROJECT, "--format=value(bindings.members)")
+    assert f"deleted:serviceAccount:{BUILDER}?uid=" in policy.out
+    assert cloud.resourcemanager.roles(BUILDER) == set()
+
+
+def test_failed_first_revision_leaves_traffic_without_a_name(cloud: Cloud, workplace: Workplace) -> None:
+    enable(workplace, "run")
+    cloud.conditions.unnamed_traffic = True
+    cloud.run.never_ready = True
+    assert run_service(workplace).code == 1
+    assert cloud.run.services["quintet"]["status"]["traffic"] == [{"latestRevision": True, "percent": 100}]
+    cloud.run.never_ready = False
+    assert run_service(workplace, "second").code == 0
+    assert cloud.run.serving("quintet") == "quintet-second"
+
+
+def tunnel_command(target: str, port: int) -> list[str]:
+    if target == "gke":
+        return ["kubectl", "--namespace=quintet", "port-forward", "service/quintet", f"{port}:80"]
+    where = ["--zone=europe-west1-b", f"--project={PROJECT}"]
+    address = f"--local-host-port=localhost:{port}"
+    return ["gcloud", "compute", "start-iap-tunnel", "quintet-gce-0000", "8080", address, *where]
+
+
+@contextmanager
+def tunnel(target: str, workplace: Workplace) -> Iterator[str]:
+    """The URL of a tunnel to what was deployed."""
+    port = free_port()
+    command = tunnel_command(target, port)
+    with subprocess.Popen(command, env=workplace.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as run:
+        end = time.monotonic() + 30
+        while subprocess.run(["bash", "-c", f": </dev/tcp/127.0.0.1/{port}"], capture_output=True).returncode:
+            assert time.monotonic() < end
+            assert run.poll() is None, run.stdout.read()
+        yield f"http://127.0.0.1:{port}"
+        run.terminate()
+
+
+@pytest.mark.parametrize("target", ["gke", "gce"])
+def test_tunnel_is_cut_when_data_comes_and_the_next_one_holds(
+    target: str, deployed: Deployments, cloud: Cloud, workplace: Workplace
+) -> None:
+    deployed(target, PUBLIC="false")
+    if target == "gke":
+        access = ("container", "clusters", "get-credentials", "quintet-gke", "--region=europe-west1", "--dns-endpoint")
+        assert gcloud(workplace, *access).code == 0
+    cloud.conditions.dropped_tunnels = 1
+    curl = ("curl", "--silent", "--fail", "--max-time", "10")
+    with tunnel(target, workplace) as url:
+        assert workplace.run(*curl, f"{url}/ready").code != 0
+    with tunnel(target, workplace) as url:
+        for _ in range(20):
+            assert workplace.run(*curl, f"{url}/ready").code == 0
+        upload = workplace.run(*curl, "-F", "file=@model/imagenet/samples/cat.jpg", f"{url}/predict")
+        assert '"predictions"' in upload.out, upload

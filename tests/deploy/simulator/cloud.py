@@ -100,6 +100,12 @@ class Cloud:
             raise messages.quota_project_refused(project, call.host)
         if on.unavailable_every and self.count("503") % on.unavailable_every == 0:
             raise messages.unavailable()
+        if (
+            on.domain_restricted
+            and call.path.endswith("etIamPolicy")
+            and re.search("all(Authenticated)?Users", str(call.body))
+        ):
+            raise messages.not_a_permitted_customer()
         if call.path.endswith(":setIamPolicy") and self.count(f"409 {call.host}{call.path}") <= on.conflicts:
             raise messages.concurrent_change()
         if call.changes and self.count(f"429 {call.host}") <= on.rate_limits:

@@ -19,6 +19,11 @@ class Seconds(float):
     """A delay in seconds. A delay that is a plain integer is a number of calls."""
 
 
+OPEN_BUILD_REGIONS = frozenset(
+    ["asia-east1", "australia-southeast1", "europe-west1", "southamerica-east1", "us-central1", "us-west2"]
+)  # https://cloud.google.com/build/docs/locations
+
+
 @dataclass
 class Conditions:
     """The switches. A delay is the number of calls that are refused, or `Seconds(...)`; 0 is none."""
@@ -56,6 +61,36 @@ class Conditions:
     """Calls that name a quota project (the header X-Goog-User-Project): 403 USER_PROJECT_DENIED "Caller does not have
     required permission to use project ..."."""
 
+    # Policies of the organisation.
+
+    domain_restricted: bool = False
+    """iam.allowedPolicyMemberDomains: policies that name allUsers or allAuthenticatedUsers: 400 "One or more users
+    named in the policy do not belong to a permitted customer, perhaps due to an organization policy."."""
+
+    automatic_grants: bool = True
+    """False is iam.automaticIamGrantsForDefaultServiceAccounts in organisations since May 2024: PROJECT@appspot and
+    NUMBER-compute@developer have no role. A version of App Engine then fails, "Access to bucket staging.... denied. You
+    must grant Storage Object Viewer permission to ...", until its build account and its own account have roles."""
+
+    allowed_locations: Collection[str] = ()
+    """gcp.resourceLocations, unless empty: a bucket or repository elsewhere: 412 "'us' violates constraint
+    'constraints/gcp.resourceLocations'"."""
+
+    external_addresses: bool = True
+    """False is compute.vmExternalIpAccess: instances with a public address are not created: "Constraint
+    constraints/compute.vmExternalIpAccess violated for project ...". App Engine flexible gives its instances one unless
+    app.yaml says `instance_ip_mode: internal`."""
+
+    # Quotas of a new project.
+
+    build_regions: Collection[str] = ()
+    """Where the project may build, unless empty, such as OPEN_BUILD_REGIONS; "global" is always open. Elsewhere: 400
+    "failed precondition: due to quota restrictions, cannot run builds in this region. Please contact support"."""
+
+    cpu_quota: int = 0
+    """CPUs in all regions, unless 0: 8 in a trial. A group of instances that needs more, during a rolling update too,
+    does not get ready: "Quota 'CPUS_ALL_REGIONS' exceeded.  Limit: 8.0 globally."."""
+
     # Faults that pass: gcloud retries some of them itself.
 
     conflicts: int = 0
@@ -68,6 +103,26 @@ class Conditions:
 
     unavailable_every: int = 0
     """Every so many calls, one: 503 UNAVAILABLE "The service is currently unavailable."."""
+
+    # What Google's services do by themselves.
+
+    gke_firewall_rules: bool = False
+    """GKE makes firewall rules of its own, gke-CLUSTER-..., in the cluster's network, and removes them with the
+    cluster. The network cannot be deleted before."""
+
+    deleted_members: bool = False
+    """A service account that is deleted stays in policies, as "deleted:serviceAccount:EMAIL?uid=..."."""
+
+    dropped_tunnels: int = 0
+    """So many tunnels (IAP's and kubectl's) are cut when the first data comes; the next one holds."""
+
+    static_files_apart: bool = False
+    """App Engine serves `static_dir` and `static_files` by itself, and the app finds these files only if the handler
+    says `application_readable: true`."""
+
+    unnamed_traffic: bool = False
+    """The first revision of a Cloud Run service that does not get ready leaves an entry in status.traffic with 100
+    percent and without a revision's name."""
 
 
 class Propagation:

@@ -39,6 +39,8 @@ class Container(Service):
             "location": region,
             "zone": region,
         }
+        if self.cloud.conditions.gke_firewall_rules:
+            self.cloud.compute.add_cluster_rules(asked["name"], asked["network"])
         self.clusters[asked["name"]] = {**asked, **given, "controlPlaneEndpointsConfig": access}
         return self.operation(call, project, region, "create")
 
@@ -46,6 +48,7 @@ class Container(Service):
     def delete(self, call: Call, project: str, region: str, name: str) -> dict:
         self.get(call, project, region, name)
         del self.clusters[name]
+        self.cloud.compute.remove_cluster_rules(name)
         self.orphans += [at for at in self.cloud.kubernetes.objects if at.startswith("gateways/")]
         self.cloud.kubernetes.objects.clear()
         return self.operation(call, project, region, "delete")

@@ -59,7 +59,16 @@ class Iam(Service):
     def delete(self, call: Call, project: str, email: str) -> dict:
         self.get(call, project, email)
         del self.accounts[email]
+        if self.cloud.conditions.deleted_members:
+            self.mark_deleted(email)
         return {}
+
+    def mark_deleted(self, email: str) -> None:
+        """Policies keep an account that is gone, under a name that a new account of the same name does not have."""
+        old, new = f"serviceAccount:{email}", f"deleted:serviceAccount:{email}?uid=100000000000000000001"
+        policies = [self.cloud.resourcemanager.policy, *self.policies.values(), *self.cloud.run.policies.values()]
+        for binding in [binding for policy in policies for binding in policy.get("bindings", [])]:
+            binding["members"] = [new if member == old else member for member in binding["members"]]
 
     @route("POST", "/v1/projects/{project}/serviceAccounts/{email}:getIamPolicy")
     def get_policy(self, call: Call, project: str, email: str) -> dict:

@@ -116,3 +116,52 @@ def rate_limited(call: Call) -> Refusal:
 def unavailable() -> Refusal:
     """google.rpc.Code.UNAVAILABLE, as https://cloud.google.com/apis/design/errors describes it."""
     return Refusal(503, "UNAVAILABLE", "The service is currently unavailable.")
+
+
+def not_a_permitted_customer() -> Refusal:
+    """Any policy (cloud.google.com/knowledge/kb/organization-policy-violation-when-setting-iam-policy-000004666)."""
+    message = (
+        "One or more users named in the policy do not belong to a permitted customer, perhaps due to an organization"
+    )
+    violation = {
+        "type": "constraints/iam.allowedPolicyMemberDomains",
+        "description": "User is not in permitted organization.",
+    }
+    failure = {"@type": "type.googleapis.com/google.rpc.PreconditionFailure", "violations": [violation]}
+    return Refusal(400, "FAILED_PRECONDITION", f"{message} policy.", [failure])
+
+
+def location_forbidden(location: str) -> Refusal:
+    """Cloud Storage (GoogleCloudPlatform/esp-v2#148)."""
+    message = f"'{location.lower()}' violates constraint 'constraints/gcp.resourceLocations'"
+    return Refusal(412, "FAILED_PRECONDITION", message)
+
+
+def bucket_denied(bucket: str, email: str) -> str:
+    """Why App Engine's build failed (android/privacy-sandbox-samples#44)."""
+    return f"Access to bucket {bucket} denied. You must grant Storage Object Viewer permission to {email}."
+
+
+def push_denied(project: str, email: str) -> str:
+    """Why a build failed that may read the source and not write the image (the form is Artifact Registry's)."""
+    return (
+        f'denied: Permission "artifactregistry.repositories.uploadArtifacts" denied on resource "projects/{project}" '
+        f"(or it may not exist) for {email}"
+    )
+
+
+def external_address_forbidden(instance: str) -> str:
+    """Why an instance was not created (in the tests of Kubernetes' cluster autoscaler, and in others)."""
+    violated = f"Constraint constraints/compute.vmExternalIpAccess violated for project {NUMBER}."
+    return f"Instance '{instance}' creation failed: {violated}"
+
+
+def build_region_closed() -> Refusal:
+    """Cloud Build (google-github-actions/deploy-cloudrun#480)."""
+    message = "due to quota restrictions, cannot run builds in this region. Please contact support"
+    return Refusal(400, "FAILED_PRECONDITION", f"failed precondition: {message}")
+
+
+def cpu_quota_exceeded(limit: int) -> str:
+    """Why an instance was not created (quoted in many public repositories; Google writes the two spaces)."""
+    return f"Quota 'CPUS_ALL_REGIONS' exceeded.  Limit: {limit:.1f} globally."

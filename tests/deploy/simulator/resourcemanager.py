@@ -12,6 +12,11 @@ class ResourceManager(Service):
         super().__init__(cloud)
         self.policy = {"version": 1, "etag": "BwX=", "bindings": []}
 
+    def roles(self, email: str) -> set[str]:
+        """The roles in the project that a service account has."""
+        member = f"serviceAccount:{email}"
+        return {binding["role"] for binding in self.policy["bindings"] if member in binding["members"]}
+
     @route("GET", "/v1/projects/{project}")
     def get(self, call: Call, project: str) -> dict:
         if project != self.cloud.project:

@@ -90,7 +90,8 @@ class Run(Service):
             if target.get("latestRevision"):
                 target["revisionName"] = last
         routed = all(t.get("revisionName") and self.revisions[t["revisionName"]]["ready"] for t in targets)
-        before = (old or {}).get("status", {}).get("traffic", [])
+        unnamed = [{"latestRevision": True, "percent": 100}] if self.cloud.conditions.unnamed_traffic else []
+        before = (old or {}).get("status", {}).get("traffic", unnamed)
         service["metadata"].update(
             {"generation": generation, "creationTimestamp": NOW, "uid": "1", "resourceVersion": f"v{generation}"}
         )
@@ -187,8 +188,10 @@ class Run(Service):
     # -- who may call
 
     def may_call(self, service: str, headers: dict[str, str]) -> bool:
-        """Everybody when allUsers may invoke; otherwise whoever brings an identity token for this service."""
-        if "allUsers" in self.invokers(service):
+        """Everybody if the check is off or allUsers may invoke; otherwise callers with a token for this service."""
+        annotations = self.services[service]["metadata"].get("annotations", {})
+        unchecked = annotations.get("run.googleapis.com/invoker-iam-disabled", "").lower() == "true"  # gcloud: "True"
+        if unchecked or "allUsers" in self.invokers(service):
             return True
         claims = claims_of(headers)
         own = {self.services[service]["status"]["url"], "32555940559.apps.googleusercontent.com"}
