@@ -52,7 +52,7 @@ def test_function_has_the_configured_build_and_size(deployed: Deployments, cloud
     annotations = template["metadata"]["annotations"]
     assert annotations["autoscaling.knative.dev/maxScale"] == "2"
     assert annotations["run.googleapis.com/execution-environment"] == "gen2"
-    assert annotations["run.googleapis.com/startup-cpu-boost"] == "true"
+    assert annotations["run.googleapis.com/startup-cpu-boost"].lower() == "true"
     assert template["spec"]["timeoutSeconds"] == 60
     env = {item["name"]: item["value"] for item in container["env"]}
     assert env == {"MODEL": "model/imagenet", "LOG_FORMAT": "json", "WORKERS": "1"}
