@@ -13,6 +13,7 @@ fails when it is told to. One file is one of Google's services; to add one, writ
 """
 
 from .cloud import Cloud
+from .conditions import OPEN_BUILD_REGIONS, Conditions, Seconds
 from .service import Call
 
-__all__ = ["Call", "Cloud"]
+__all__ = ["OPEN_BUILD_REGIONS", "Call", "Cloud", "Conditions", "Seconds"]

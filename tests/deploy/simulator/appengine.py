@@ -3,9 +3,13 @@
 import copy
 
 from .iam import claims_of
+from .messages import agent_unknown, app_may_not_act_as, bucket_denied, external_address_forbidden, push_denied
 from .service import Call, Refusal, Service, not_found, route
 
 APP = "/v1/apps/{project}"
+READERS = {f"roles/{role}" for role in ("editor", "storage.admin", "storage.objectAdmin", "storage.objectViewer")}
+WRITERS = {f"roles/{role}" for role in ("editor", "artifactregistry.admin", "artifactregistry.writer")}
+BUILDERS = {"roles/cloudbuild.builds.builder", "roles/run.builder"}  # read sources and write images
 
 
 class AppEngine(Service):
@@ -106,6 +110,12 @@ class AppEngine(Service):
                 "The first service (module) you upload to a new application must be the 'default' service (module)."
             )
             raise Refusal(400, "INVALID_ARGUMENT", message)
+        account = call.body.get("serviceAccount") or self.app["serviceAccount"]
+        if not self.cloud.iam.is_effective(account):
+            raise app_may_not_act_as(account)
+        self.cloud.cloudbuild.check_region(self.region())
+        if self.cloud.propagation.is_pending("agent", self.api):
+            raise agent_unknown()
         if self.never_ready:
             return self.done(
                 project,
@@ -114,6 +124,9 @@ class AppEngine(Service):
                     "message": "An internal error occurred while creating the version: the app did not become ready.",
                 },
             )
+        if problem := self.problem(project, service, call.body):
+            build = f"Cloud build {len(self.operations):08d} status: FAILURE\nBuild error details: {problem}"
+            return self.done(project, error={"code": 9, "message": build})
         version = copy.deepcopy(call.body)
         name = f"apps/{project}/services/{service}/versions/{version['id']}"
         address = f"{version['id']}-dot-{service}"
@@ -129,6 +142,26 @@ class AppEngine(Service):
             self.publish(service, service, lambda: self.port_of(self.versions[service, self.serving(service)]))
         return self.done(project, version, createVersionMetadata={"cloudBuildId": "1"})
 
+    def problem(self, project: str, service: str, version: dict) -> str:
+        """Why the new version cannot be built or started under the conditions; empty if it can."""
+        on = self.cloud.conditions
+        flexible = version.get("env") == "flex"
+        if (
+            flexible
+            and not on.external_addresses
+            and version.get("network", {}).get("instanceIpMode", "").lower() != "internal"
+        ):
+            return external_address_forbidden(f"aef-{service}-{version['id']}-0001")
+        if flexible or on.automatic_grants or set(version.get("handlers", [{}])[-1]) & {"staticFiles"}:
+            return ""
+        builder = self.app["serviceAccount"]
+        for email in (builder, version.get("serviceAccount") or builder):
+            if not self.cloud.resourcemanager.roles(email) & (READERS | BUILDERS):
+                return bucket_denied(self.app["codeBucket"], email)
+        if not self.cloud.resourcemanager.roles(builder) & (WRITERS | BUILDERS):
+            return push_denied(project, builder)
+        return ""
+
     @route("PATCH", APP + "/services/{service}/versions/{version}")
     def update_version(self, call: Call, project: str, service: str, version: str) -> dict:
         self.version(call, project, service, version).update(call.body)
@@ -139,6 +172,11 @@ class AppEngine(Service):
         self.version(call, project, service, version)
         del self.versions[service, version]
         return self.done(project)
+
+    def region(self) -> str:
+        """The application's region; its two oldest locations have names of their own."""
+        location = self.app["locationId"]
+        return location if location[-1].isdigit() else f"{location}1"
 
     def serving(self, service: str) -> str:
         allocations = self.services[service]["split"]["allocations"]

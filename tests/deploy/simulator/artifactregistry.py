@@ -2,6 +2,7 @@
 
 import hashlib
 
+from .messages import location_forbidden
 from .service import Call, Service, not_found, route
 
 
@@ -33,6 +34,8 @@ class ArtifactRegistry(Service):
     @route("POST", "/v1/projects/{project}/locations/{region}/repositories")
     def create(self, call: Call, project: str, region: str) -> dict:
         key = f"projects/{project}/locations/{region}/repositories/{call.query['repositoryId']}"
+        if self.cloud.conditions.allowed_locations and region not in self.cloud.conditions.allowed_locations:
+            raise location_forbidden(region)
         self.repositories[key] = {**call.body, "name": key}
         return self.operation(call, project, region, call.query["repositoryId"])
 

@@ -2,14 +2,18 @@
 
 import copy
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import messages
 from .appengine import AppEngine
 from .artifactregistry import ArtifactRegistry
 from .balancer import Balancer
+from .billing import Billing
 from .cloudbuild import CloudBuild
 from .compute import Compute
+from .conditions import Conditions, Propagation
 from .container import Container
 from .frontend import Frontend
 from .iam import Credentials, Iam, OAuth
@@ -27,6 +31,7 @@ from .workloads import Workloads
 SERVICES = [
     ServiceUsage,
     ResourceManager,
+    Billing,
     Iam,
     Credentials,
     OAuth,
@@ -61,6 +66,9 @@ class Cloud:
         self.calls: list[Call] = []
         self.unanswered: list[str] = []
         self.faults: list[Fault] = []
+        self.conditions = Conditions()
+        self.propagation = Propagation()
+        self.counts: Counter[str] = Counter()
         self.certificates = certificates
         self.workloads = workloads
         self.frontend = Frontend(workloads)
@@ -74,13 +82,39 @@ class Cloud:
         for fault in self.faults:
             if re.search(fault.pattern, str(call)):
                 raise fault.refusal
+        self.check_conditions(call)
         for service in self.services:
             if re.fullmatch(service.host, call.host) and service.knows(call):
-                if service.api and service.api not in self.serviceusage.enabled:
+                if service.api and not self.serviceusage.is_effective(service.api):
                     raise api_not_enabled(service.api, self.project)
                 return service.answer(call)
         self.unanswered.append(str(call))
         raise Refusal(400, "UNIMPLEMENTED", f"The simulator has no answer to {call}.")
+
+    def check_conditions(self, call: Call) -> None:
+        """Refuse what any API may refuse."""
+        on = self.conditions
+        if not call.host.endswith(".googleapis.com") or call.host.startswith("oauth2."):
+            return
+        if on.quota_project_refused and (project := call.headers.get("x-goog-user-project")):
+            raise messages.quota_project_refused(project, call.host)
+        if on.unavailable_every and self.count("503") % on.unavailable_every == 0:
+            raise messages.unavailable()
+        if (
+            on.domain_restricted
+            and call.path.endswith("etIamPolicy")
+            and re.search("all(Authenticated)?Users", str(call.body))
+        ):
+            raise messages.not_a_permitted_customer()
+        if call.path.endswith(":setIamPolicy") and self.count(f"409 {call.host}{call.path}") <= on.conflicts:
+            raise messages.concurrent_change()
+        if call.changes and self.count(f"429 {call.host}") <= on.rate_limits:
+            raise messages.rate_limited(call)
+
+    def count(self, what: str) -> int:
+        """How often a test's commands did this, with this time."""
+        self.counts[what] += 1
+        return self.counts[what]
 
     def fail(self, pattern: str, refusal: Refusal) -> None:
         self.faults.append(Fault(pattern, refusal))
@@ -109,6 +143,9 @@ class Cloud:
             vars(service).update(values)
         self.forget()
         self.unanswered.clear()
+        self.conditions = Conditions()
+        self.propagation = Propagation()
+        self.counts.clear()
 
     def close(self) -> None:
         self.proxy.shutdown()

@@ -5,6 +5,7 @@ What it "builds" is kept by digest, so that a deployment of the image can be sta
 
 import re
 
+from .messages import build_may_not_act_as, build_region_closed, source_unreadable
 from .service import Call, Service, not_found, route
 from .workloads import unpack
 
@@ -22,6 +23,8 @@ class CloudBuild(Service):
         self.images: dict[str, tuple[str, str, dict, dict]] = {}  # digest -> bucket, object, substitutions, buildpack
 
     def build(self, project: str, region: str, request: dict) -> dict:
+        self.check_region(region)
+        self.check_account(project, request.get("serviceAccount", "").rpartition("/")[2])
         build_id = f"00000000-0000-0000-0000-{len(self.builds):012d}"
         status = "FAILURE" if self.fails else "SUCCESS"
         values = request.get("substitutions", {})
@@ -47,6 +50,17 @@ class CloudBuild(Service):
             "logUrl": f"https://console.cloud.google.com/cloud-build/builds/{build_id}",
         }
         return self.builds[build_id]
+
+    def check_region(self, region: str) -> None:
+        if self.cloud.conditions.build_regions and region not in {"global", *self.cloud.conditions.build_regions}:
+            raise build_region_closed()
+
+    def check_account(self, project: str, email: str) -> None:
+        """The build runs as this account: it has to be known, and to be able to read the source."""
+        if not self.cloud.iam.is_effective(email):
+            raise build_may_not_act_as(project, email)
+        if self.cloud.propagation.is_pending("grant", email):
+            raise source_unreadable(email)
 
     @route("POST", "/v1/projects/{project}/locations/{region}/builds")
     def create(self, call: Call, project: str, region: str) -> dict:

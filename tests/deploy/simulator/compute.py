@@ -4,6 +4,7 @@ cannot be deleted, and a group of instances runs its new template only when that
 
 import re
 
+from .messages import cpu_quota_exceeded, external_address_forbidden, no_access_to_account
 from .service import Answer, Call, Refusal, Service, not_found
 
 ROOT = "https://www.googleapis.com/compute/v1/projects/"
@@ -30,6 +31,24 @@ class Compute(Service):
     def take_away(self, *collections: str) -> None:
         """As if a deployment had stopped before it made them."""
         self.things = {key: thing for key, thing in self.things.items() if key.split("/")[-2] not in collections}
+
+    def add_cluster_rules(self, cluster: str, network: str) -> None:
+        """GKE's own firewall rules in the network of a cluster."""
+        link = f"{ROOT}{self.cloud.project}/global/networks/{network.rpartition('/')[2]}"
+        for purpose in ("all", "exkubelet", "inkubelet", "vms"):
+            name = f"gke-{cluster}-1a2b3c4d-{purpose}"
+            key = f"global/firewalls/{name}"
+            rule = {
+                "name": name,
+                "network": link,
+                "sourceRanges": ["10.8.0.0/20"],
+                "selfLink": f"{ROOT}{self.cloud.project}/{key}",
+            }
+            self.things[key] = rule
+
+    def remove_cluster_rules(self, cluster: str) -> None:
+        start = f"global/firewalls/gke-{cluster}-"
+        self.things = {key: thing for key, thing in self.things.items() if not key.startswith(start)}
 
     def issue_certificates(self) -> None:
         """The domains point to the addresses, so Google gives the certificates."""
@@ -120,6 +139,9 @@ class Compute(Service):
         if key in self.things:
             raise Refusal(409, "ALREADY_EXISTS", f"The resource '{key}' already exists")
         self.check(thing)
+        for account in thing.get("properties", {}).get("serviceAccounts", []):
+            if not self.cloud.iam.is_effective(account["email"]):
+                raise no_access_to_account(account["email"])
         region = {} if scope == "global" else {"region": f"{ROOT}{self.cloud.project}/{scope}"}
         own = {"id": "1", "selfLink": ROOT + f"{self.cloud.project}/{key}", "fingerprint": "abcd", **region}
         self.things[key] = {
@@ -141,6 +163,8 @@ class Compute(Service):
         thing = self.get(key)
         if verb == "listManagedInstances":
             return {"managedInstances": self.instances(thing)}
+        if verb == "listErrors":
+            return {"items": [{"error": {"code": "QUOTA_EXCEEDED", "message": error}} for error in thing["errors"]]}
         self.check(call.body)
         if verb == "setUrlMap":
             thing["urlMap"] = call.body["urlMap"]
@@ -205,10 +229,26 @@ class Compute(Service):
             )
             thing.setdefault("versions", [{"instanceTemplate": thing.get("instanceTemplate")}])
             thing["instanceTemplate"] = thing["versions"][0]["instanceTemplate"]
-            healthy = not self.never_ready or thing.get("serves") == thing["instanceTemplate"]
+            problem = self.problem(thing)
+            healthy = not (self.never_ready or problem) or thing.get("serves") == thing["instanceTemplate"]
+            thing["errors"] = [problem] if problem else []
             if healthy:
                 thing["serves"] = thing["instanceTemplate"]  # nothing unavailable: the old ones go only now
             thing["status"] = {"isStable": healthy, "versionTarget": {"isReached": healthy}}
+
+    def problem(self, group: dict) -> str:
+        """Why the instances of a group cannot be created under the conditions; empty if they can."""
+        on = self.cloud.conditions
+        template = self.follow(group["instanceTemplate"])["properties"]
+        if not on.external_addresses and any("accessConfigs" in card for card in template["networkInterfaces"]):
+            return external_address_forbidden(f"{group['name']}-0000")
+        rolling = group.get("serves") not in (None, group["instanceTemplate"])
+        surge = group.get("updatePolicy", {}).get("maxSurge", {}).get("fixed", 0) if rolling else 0
+        size = template["machineType"].rpartition("-")[2]
+        cpus = int(size) if size.isdigit() else 2  # e2-micro, e2-small and e2-medium have two
+        if on.cpu_quota and (group["targetSize"] + surge) * cpus > on.cpu_quota:
+            return cpu_quota_exceeded(on.cpu_quota)
+        return ""
 
     def instances(self, group: dict) -> list[dict]:
         zone = group["region"].replace("/regions/", "/zones/") + f"-{ZONE}"

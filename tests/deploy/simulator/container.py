@@ -1,5 +1,6 @@
 """Google Kubernetes Engine: clusters. What is in them is Kubernetes' own API (kubernetes.py)."""
 
+from .messages import no_access_to_account
 from .service import Call, Service, not_found, route
 
 LOCATION = "/v1/projects/{project}/locations/{region}"
@@ -27,6 +28,9 @@ class Container(Service):
     @route("POST", LOCATION + "/clusters")
     def create(self, call: Call, project: str, region: str) -> dict:
         asked = call.body["cluster"]
+        account = asked.get("autoscaling", {}).get("autoprovisioningNodePoolDefaults", {}).get("serviceAccount", "")
+        if not self.cloud.iam.is_effective(account):
+            raise no_access_to_account(account)
         access = {"dnsEndpointConfig": {"endpoint": f"gke-1.{region}.gke.goog", "allowExternalTraffic": True}}
         given = {
             "status": "RUNNING",
@@ -35,6 +39,8 @@ class Container(Service):
             "location": region,
             "zone": region,
         }
+        if self.cloud.conditions.gke_firewall_rules:
+            self.cloud.compute.add_cluster_rules(asked["name"], asked["network"])
         self.clusters[asked["name"]] = {**asked, **given, "controlPlaneEndpointsConfig": access}
         return self.operation(call, project, region, "create")
 
@@ -42,6 +48,7 @@ class Container(Service):
     def delete(self, call: Call, project: str, region: str, name: str) -> dict:
         self.get(call, project, region, name)
         del self.clusters[name]
+        self.cloud.compute.remove_cluster_rules(name)
         self.orphans += [at for at in self.cloud.kubernetes.objects if at.startswith("gateways/")]
         self.cloud.kubernetes.objects.clear()
         return self.operation(call, project, region, "delete")

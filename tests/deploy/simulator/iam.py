@@ -5,7 +5,8 @@ import json
 import time
 from urllib.parse import parse_qs
 
-from .service import Call, Service, not_found, route
+from .messages import account_not_found
+from .service import Call, Service, route
 
 
 def unsigned_token(**claims: object) -> str:
@@ -31,8 +32,8 @@ class Iam(Service):
 
     @route("GET", "/v1/projects/{project}/serviceAccounts/{email}")
     def get(self, call: Call, project: str, email: str) -> dict:
-        if email not in self.accounts:
-            raise not_found(f"Service account projects/{project}/serviceAccounts/{email}")
+        if email not in self.accounts or not self.is_effective(email):
+            raise account_not_found(project, email)
         return self.accounts[email]
 
     @route("GET", "/v1/projects/{project}/serviceAccounts")
@@ -47,13 +48,27 @@ class Iam(Service):
             "email": email,
             "displayName": call.body.get("serviceAccount", {}).get("displayName", ""),
         }
+        self.cloud.propagation.start("account", [email], self.cloud.conditions.account_delay)
         return self.accounts[email]
+
+    def is_effective(self, email: str) -> bool:
+        """Whether other calls may name this account: false only for some time after it was created."""
+        return not self.cloud.propagation.is_pending("account", email)
 
     @route("DELETE", "/v1/projects/{project}/serviceAccounts/{email}")
     def delete(self, call: Call, project: str, email: str) -> dict:
         self.get(call, project, email)
         del self.accounts[email]
+        if self.cloud.conditions.deleted_members:
+            self.mark_deleted(email)
         return {}
+
+    def mark_deleted(self, email: str) -> None:
+        """Policies keep an account that is gone, under a name that a new account of the same name does not have."""
+        old, new = f"serviceAccount:{email}", f"deleted:serviceAccount:{email}?uid=100000000000000000001"
+        policies = [self.cloud.resourcemanager.policy, *self.policies.values(), *self.cloud.run.policies.values()]
+        for binding in [binding for policy in policies for binding in policy.get("bindings", [])]:
+            binding["members"] = [new if member == old else member for member in binding["members"]]
 
     @route("POST", "/v1/projects/{project}/serviceAccounts/{email}:getIamPolicy")
     def get_policy(self, call: Call, project: str, email: str) -> dict:
@@ -62,6 +77,7 @@ class Iam(Service):
 
     @route("POST", "/v1/projects/{project}/serviceAccounts/{email}:setIamPolicy")
     def set_policy(self, call: Call, project: str, email: str) -> dict:
+        self.get(call, project, email)
         self.policies[email] = call.body["policy"]
         return self.policies[email]
 

@@ -57,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
         content = self.rfile.read(length) if length else self.chunks()
         host = self.host or self.headers.get("Host", "").partition(":")[0]
         call = Call(self.command, host, self.path, {k.lower(): v for k, v in self.headers.items()}, content)
-        if "upgrade" in call.headers and tunnels.serve(self.server.cloud, call, self.rfile, self.wfile):
+        if "upgrade" in call.headers and tunnels.serve(self.server.cloud, call, self.connection):
             self.close_connection = True
             return
         try:

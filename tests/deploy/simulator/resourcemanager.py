@@ -1,14 +1,21 @@
 """Resource Manager: the project and who may do what in it."""
 
+from .messages import unknown_account
 from .service import Call, Service, permission_denied, route
 
 
 class ResourceManager(Service):
     host = "cloudresourcemanager.googleapis.com"
+    api = "cloudresourcemanager.googleapis.com"
 
     def __init__(self, cloud: "Cloud") -> None:
         super().__init__(cloud)
         self.policy = {"version": 1, "etag": "BwX=", "bindings": []}
+
+    def roles(self, email: str) -> set[str]:
+        """The roles in the project that a service account has."""
+        member = f"serviceAccount:{email}"
+        return {binding["role"] for binding in self.policy["bindings"] if member in binding["members"]}
 
     @route("GET", "/v1/projects/{project}")
     def get(self, call: Call, project: str) -> dict:
@@ -22,5 +29,13 @@ class ResourceManager(Service):
 
     @route("POST", "/v1/projects/{project}:setIamPolicy")
     def set_policy(self, call: Call, project: str) -> dict:
-        self.policy = {"version": 1, "etag": "BwX=", "bindings": [], **call.body["policy"]}
+        old = {(b["role"], m) for b in self.policy["bindings"] for m in b["members"]}
+        policy = {"version": 1, "etag": "BwX=", "bindings": [], **call.body["policy"]}
+        new = {(b["role"], m) for b in policy["bindings"] for m in b["members"]} - old
+        emails = {member.removeprefix("serviceAccount:") for _, member in new if member.startswith("serviceAccount:")}
+        for email in sorted(emails):
+            if not self.cloud.iam.is_effective(email):
+                raise unknown_account(email)
+        self.cloud.propagation.start("grant", emails, self.cloud.conditions.grant_delay)
+        self.policy = policy
         return self.policy

@@ -3,6 +3,7 @@
 import copy
 
 from .iam import claims_of
+from .messages import image_unreadable, may_not_act_as
 from .service import Call, Refusal, Service, not_found, route
 
 NAMESPACE = "/apis/serving.knative.dev/v1/namespaces/{project}"
@@ -73,6 +74,9 @@ class Run(Service):
         revision = template.get("metadata", {}).get("name")
         if old is None or template != old["spec"]["template"]:
             revision = revision or f"{name}-{len(self.revisions) + 1:05d}-abc"
+            account = template["spec"].get("serviceAccountName", "")
+            if not self.cloud.iam.is_effective(account):
+                raise may_not_act_as(account)
             self.make_revision(name, revision, template)
         else:
             revision = old["status"]["latestCreatedRevisionName"]
@@ -86,11 +90,12 @@ class Run(Service):
             if target.get("latestRevision"):
                 target["revisionName"] = last
         routed = all(t.get("revisionName") and self.revisions[t["revisionName"]]["ready"] for t in targets)
-        before = (old or {}).get("status", {}).get("traffic", [])
+        unnamed = [{"latestRevision": True, "percent": 100}] if self.cloud.conditions.unnamed_traffic else []
+        before = (old or {}).get("status", {}).get("traffic", unnamed)
         service["metadata"].update(
             {"generation": generation, "creationTimestamp": NOW, "uid": "1", "resourceVersion": f"v{generation}"}
         )
-        message = f"Revision '{revision}' is not ready: the container failed to start and listen on PORT."
+        message = self.revisions[revision]["status"]["conditions"][0].get("message", "")
         service["status"] = {
             "observedGeneration": generation,
             "url": self.publish(name, name, lambda: self.port_of(self.serving(name))),
@@ -142,6 +147,8 @@ class Run(Service):
         labels = {**meta.get("labels", {}), "serving.knative.dev/service": service}
         ready = not self.never_ready
         message = "The user-provided container failed to start and listen on the port defined by PORT=8080."
+        if self.cloud.propagation.is_pending("agent", self.api):
+            ready, message = False, image_unreadable(name, template["spec"]["containers"][0]["image"])
         self.revisions[name] = {
             "apiVersion": "serving.knative.dev/v1",
             "kind": "Revision",
@@ -181,8 +188,10 @@ class Run(Service):
     # -- who may call
 
     def may_call(self, service: str, headers: dict[str, str]) -> bool:
-        """Everybody when allUsers may invoke; otherwise whoever brings an identity token for this service."""
-        if "allUsers" in self.invokers(service):
+        """Everybody if the check is off or allUsers may invoke; otherwise callers with a token for this service."""
+        annotations = self.services[service]["metadata"].get("annotations", {})
+        unchecked = annotations.get("run.googleapis.com/invoker-iam-disabled", "").lower() == "true"  # gcloud: "True"
+        if unchecked or "allUsers" in self.invokers(service):
             return True
         claims = claims_of(headers)
         own = {self.services[service]["status"]["url"], "32555940559.apps.googleusercontent.com"}
@@ -193,6 +202,11 @@ class Run(Service):
         return {
             member for binding in bindings if binding["role"] == "roles/run.invoker" for member in binding["members"]
         }
+
+    @route("POST", "/v1/projects/{project}/locations/{region}/services/{name}:testIamPermissions")
+    def test_permissions(self, call: Call, project: str, region: str, name: str) -> dict:
+        """The caller owns the project. gcloud asks before the service exists."""
+        return call.body
 
     @route("GET", "/v1/projects/{project}/locations/{region}/services/{name}:getIamPolicy")
     def get_policy(self, call: Call, project: str, region: str, name: str) -> dict:
@@ -221,7 +235,14 @@ class RunBuilds(Service):
             }
         }
         build = self.cloud.cloudbuild.build(
-            project, region, {"source": source, "images": [request["imageUri"]], "buildpack": request["buildpackBuild"]}
+            project,
+            region,
+            {
+                "source": source,
+                "images": [request["imageUri"]],
+                "buildpack": request["buildpackBuild"],
+                "serviceAccount": request.get("serviceAccount", ""),
+            },
         )
         operation = {
             "@type": "type.googleapis.com/google.devtools.cloudbuild.v1.BuildOperationMetadata",

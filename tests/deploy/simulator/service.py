@@ -69,8 +69,12 @@ def permission_denied(permission: str, on: str) -> Refusal:
 
 
 def api_not_enabled(api: str, project: str) -> Refusal:
-    """What Google answers when an API is off, with the details that gcloud looks at."""
-    message = f"{api} API has not been used in project {project} before or it is disabled."
+    """What Google answers when an API is off, with the details that gcloud reads (terraform-provider-google#10510)."""
+    message = (
+        f"{api} API has not been used in project {project} before or it is disabled. Enable it by visiting "
+        f"https://console.developers.google.com/apis/api/{api}/overview?project={project} then retry. If you enabled "
+        "this API recently, wait a few minutes for the action to propagate to our systems and retry."
+    )
     info = {
         "@type": "type.googleapis.com/google.rpc.ErrorInfo",
         "reason": "SERVICE_DISABLED",

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 
+from .messages import NUMBER, location_forbidden
 from .service import Answer, Call, Service, not_found, route
 
 
@@ -20,6 +21,7 @@ class Storage(Service):
     def __init__(self, cloud: "Cloud") -> None:
         super().__init__(cloud)
         self.buckets: dict[str, dict[str, bytes]] = {}
+        self.locations: dict[str, str] = {}  # of the buckets that a client created; "US" without
         self.sessions: dict[str, tuple[str, str]] = {}
 
     def bucket(self, name: str) -> dict[str, bytes]:
@@ -46,13 +48,19 @@ class Storage(Service):
 
     @route("POST", "/storage/v1/b")
     def create_bucket(self, call: Call) -> dict:
+        location = call.body.get("location", "US")
+        allowed = self.cloud.conditions.allowed_locations
+        if allowed and location.lower() not in allowed:
+            raise location_forbidden(location)
         self.buckets.setdefault(call.body["name"], {})
+        self.locations[call.body["name"]] = location
         return {"kind": "storage#bucket", **call.body}
 
     @route("GET", "/storage/v1/b/{name}")
     def get_bucket(self, call: Call, name: str) -> dict:
         self.bucket(name)
-        return {"kind": "storage#bucket", "name": name, "location": "US", "projectNumber": "123456789012"}
+        where = {"location": self.locations.get(name, "US"), "projectNumber": NUMBER}
+        return {"kind": "storage#bucket", "name": name, **where}
 
     @route("GET", "/storage/v1/b/{name}/iam")
     def get_policy(self, call: Call, name: str) -> dict:
