@@ -1,24 +1,36 @@
 # shellcheck shell=bash
-# What every deploy.sh and teardown.sh shares. They source this file and call `begin`; each part of lib/ is one idea:
+# The code that all deploy.sh and teardown.sh scripts share. They source this file and call `begin`.
 #
-#   lib/shell.sh      run, learn, ask: commands that are shown, and with --dry-run only shown
-#   lib/settings.sh   the arguments, and deploy/<env>.env
-#   lib/checks.sh     tools, login, project, git, bundle: everything that can be known before anything is changed
-#   lib/project.sh    APIs, service accounts and roles, made where they are missing
-#   lib/image.sh      the container image: built once for a commit, deployed by digest
-#   lib/access.sh     who may call, an identity token for whom, and the smoke test
-#   lib/revision.sh   candidate and promote on Cloud Run, which Cloud Run functions share
-#   lib/machines.sh    network, address, certificate and tunnel, which GKE and Compute Engine share
-#   lib/remove.sh     teardown: list, ask, remove, and say what is left
+#   lib/shell.sh      run, capture, query: show commands, execute them, or only print them with --dry-run
+#   lib/settings.sh   command line arguments and deploy/<env>.env
+#   lib/checks.sh     checks before the first change: tools, login, project, commit, bundle
+#   lib/project.sh    APIs, service accounts and roles: created if they are missing
+#   lib/image.sh      the container image: built once for each commit, deployed by digest
+#   lib/access.sh     identity tokens and the smoke test
+#   lib/remove.sh     teardown: list, confirm, remove, report what remains
+#
+# Two more files are sourced by the targets that need them:
+#
+#   lib/revision.sh   candidate and promotion on Cloud Run, also used by Cloud Run functions
+#   lib/network.sh    network, address, certificate and tunnel, used by GKE and Compute Engine
+#
+# Variables: UPPER_CASE names are settings or state that outlives a function. The header of each file lists the state that
+# the file sets; settings are listed in lib/settings.sh. lower_case names are local to a function, or to the
+# script that sets them.
+#
+# Sets:  TARGET  cloudrun, functions, gae, gke or gce
+#        VERB    deploy or teardown
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-for part in shell settings checks project image access revision machines remove; do
+for file in shell settings checks project image access remove; do
   # shellcheck source=/dev/null
-  source "deploy/lib/$part.sh"
+  source "deploy/lib/$file.sh"
 done
+unset file
 
-# begin TARGET VERB ARGUMENTS...: read the arguments and settings, check what can be checked, and ask where production asks.
+# begin TARGET VERB ARGUMENTS...: read the arguments and the settings, check everything that can be checked before the first
+# change, and ask for confirmation if the environment is production.
 begin() {
   TARGET=$1 VERB=$2
   shift 2
@@ -27,10 +39,8 @@ begin() {
   check_tools
   check_project
   if [ "$VERB" = deploy ]; then
-    check_commit
-    check_bundle
     name_release
-    say "Deploying $RELEASE ($MODEL) to $TARGET as $SERVICE in $PROJECT, $REGION; public: $PUBLIC."
+    log "Deploying $RELEASE ($MODEL) to $TARGET as $SERVICE in $PROJECT, $REGION; public: $PUBLIC."
     if [ "$ENVIRONMENT" = production ]; then confirm "This changes production."; fi
   fi
 }

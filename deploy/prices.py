@@ -1,33 +1,36 @@
 #!/usr/bin/env python3
-"""What a month without traffic costs on each target, and what a million predictions cost: computed from prices.json.
+"""Compute what a month without traffic and a million predictions cost on each target, from prices.json.
 
     python3 deploy/prices.py            print the table of deploy/README.md
-    python3 deploy/prices.py --write    put it there
+    python3 deploy/prices.py --write    write it into deploy/README.md
 
-The second number is for an instance that is busy: `used` of its CPU goes to predictions. Free allowances are left out,
-so that both numbers are the most you pay.
+The second number assumes busy instances: predictions take the share `used` of their CPU. Free allowances are not
+subtracted, so both numbers are upper bounds.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
 import re
 from pathlib import Path
+from typing import Any
 
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent
 MILLION = 1_000_000
 GIB = 2**30
-MARK = re.compile(r"(<!-- prices.py -->\n).*?(<!-- end -->)", re.S)
+GENERATED = re.compile(r"(<!-- prices.py -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def rows(table: dict) -> list[tuple[str, float, float]]:
-    """-> (target, dollars for a month without traffic, dollars for a million predictions) of staging's settings."""
+def costs(table: dict[str, Any]) -> list[tuple[str, float, float]]:
+    """Return (target, $ for a month without traffic, $ for a million predictions), with staging's settings."""
     usd = {name: price["usd"] for name, price in table["prices"].items()}
     assumed, month = table["assumed"], table["assumed"]["hours_a_month"]
     busy = MILLION * table["measured"]["cpu_seconds_per_prediction"] / assumed["used"]  # seconds of one vCPU
     sent = MILLION * 1000 * (assumed["kilobytes_in"] + assumed["kilobytes_out"]) / GIB
 
     run = busy * (usd["run_vcpu_second"] + 0.5 * usd["run_gib_second"]) + usd["run_million_requests"]  # 1 vCPU, 512 MiB
-    pod = usd["gke_vcpu_hour"] + usd["gke_gib_hour"]  # 1 vCPU, and the 1 GiB that Autopilot bills at the least
+    pod = usd["gke_vcpu_hour"] + usd["gke_gib_hour"]  # 1 vCPU, and 1 GiB, the least that Autopilot bills
     machine = usd["gce_e2_small_hour"] + 10 * usd["gce_disk_gb_month"] / month
     f1, small = (busy / 3600 / assumed["vcpus"][name] for name in ("gae F1", "gce e2-small"))  # hours
     return [
@@ -43,14 +46,14 @@ def rows(table: dict) -> list[tuple[str, float, float]]:
     ]
 
 
-def markdown(table: dict) -> str:
-    """The table, and under it where each price is from."""
+def markdown(table: dict[str, Any]) -> str:
+    """Return the table of costs, followed by the list prices and their sources."""
     measured = table["measured"]
     lines = ["| target | a month without traffic | a million predictions |", "|---|--:|--:|"]
-    lines += [f"| {name} | {idle:.0f} $ | {million:.2f} $ |" for name, idle, million in rows(table)]
+    lines += [f"| {name} | {idle:.0f} $ | {million:.2f} $ |" for name, idle, million in costs(table)]
     milliseconds = 1000 * measured["cpu_seconds_per_prediction"]
-    lines += ["", f"Measured on {measured['seen']}: {milliseconds:.1f} ms of CPU for a prediction."]
-    lines += ["", "| list price | $ | seen | how sure | where |", "|---|--:|---|---|---|"]
+    lines += ["", f"Measured on {measured['seen']}: a prediction takes {milliseconds:.1f} ms of CPU time."]
+    lines += ["", "| list price | $ | date | confidence | source |", "|---|--:|---|---|---|"]
     for name, price in table["prices"].items():
         usd = f"{price['usd']:.7f}".rstrip("0")
         lines.append(f"| {name.replace('_', ' ')} | {usd} | {price['seen']} | {price['sure']} | {price['source']} |")
@@ -58,14 +61,14 @@ def markdown(table: dict) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="put the table into deploy/README.md")
-    table = markdown(json.loads((HERE / "prices.json").read_text("utf-8")))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--write", action="store_true", help="write the table into deploy/README.md")
+    table = markdown(json.loads((FOLDER / "prices.json").read_text("utf-8")))
     if not parser.parse_args().write:
         print(table, end="")
         return
-    page = HERE / "README.md"
-    page.write_text(MARK.sub(lambda found: found[1] + table + found[2], page.read_text("utf-8")), "utf-8")
+    readme = FOLDER / "README.md"
+    readme.write_text(GENERATED.sub(lambda match: match[1] + table + match[2], readme.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Test what was deployed: readiness, the model, the page and its assets, and every sample picture.
+"""Test a deployed service: readiness, the model, the page and its assets, and every sample image of the bundle.
 
     python3 deploy/smoke.py URL [--bundle model/imagenet] [--wait SECONDS]
 
-Needs nothing but Python. Prints one line a check and ends with 0 when all passed, else 1. SMOKE_TOKEN in the
-environment is sent as the caller's identity token.
+Needs Python 3.9 or newer and no packages. Prints one line for each check. Exits with 0 if all checks passed, else
+with 1. If SMOKE_TOKEN is set in the environment, it is sent as the caller's identity token.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
@@ -15,114 +17,128 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin
 
 TIMEOUT = 30  # seconds for one request
-TOLERANCE = 0.05  # how far a probability may be from the card's: other processors round differently
+TOLERANCE = 0.05  # largest difference of a probability from the card's: CPUs round differently
 
 
-class Failed(Exception):
-    """A check that did not pass, and why."""
+class CheckError(Exception):
+    """A check failed; the message says why."""
 
 
-def fetch(url: str, body: bytes | None = None, kind: str = "") -> tuple[int, str, bytes]:
-    """Return status, content type and body of an answer, whatever its status."""
+def fetch(url: str, body: bytes | None = None, content_type: str = "") -> tuple[int, str, bytes]:
+    """Return the status, content type and body of a response, for any status.
+
+    Raises OSError if there is no response.
+    """
     headers = {"User-Agent": "quintet-smoke"}
-    if kind:
-        headers["Content-Type"] = kind
+    if content_type:
+        headers["Content-Type"] = content_type
     if os.environ.get("SMOKE_TOKEN"):
         headers["Authorization"] = f"Bearer {os.environ['SMOKE_TOKEN']}"
-    request = urllib.request.Request(url, body, headers)  # noqa: S310 - the address is the caller's own
+    request = urllib.request.Request(url, body, headers)  # noqa: S310 - the caller chooses the URL
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
-            return answer.status, answer.headers.get_content_type(), answer.read()
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:  # noqa: S310
+            return response.status, response.headers.get_content_type(), response.read()
     except urllib.error.HTTPError as error:
         return error.code, error.headers.get_content_type(), error.read()
 
 
-def expect(url: str, kind: str, body: bytes | None = None, sent: str = "") -> bytes:
-    """Fetch what has to be a 200 of the given content type."""
-    status, got, content = fetch(url, body, sent)
+def require_ok(status: int, content: bytes) -> None:
     if status != 200:
-        raise Failed(f"status {status}: {content[:200].decode(errors='replace')}")
-    if got != kind:
-        raise Failed(f"content type {got}, expected {kind}")
+        raise CheckError(f"status {status}: {content[:200].decode(errors='replace')}")
+
+
+def fetch_ok(url: str, expected_type: str, body: bytes | None = None, content_type: str = "") -> bytes:
+    """Return the body of a response that must have status 200 and the expected content type."""
+    status, received_type, content = fetch(url, body, content_type)
+    require_ok(status, content)
+    if received_type != expected_type:
+        raise CheckError(f"content type {received_type}, expected {expected_type}")
     return content
 
 
-def ready(url: str, wait: float) -> str:
-    """Poll until /ready is 200, for at most `wait` seconds."""
-    end = time.monotonic() + wait
+def check_ready(url: str, timeout: float) -> str:
+    """Poll /ready until its status is 200, for at most `timeout` seconds."""
+    deadline = time.monotonic() + timeout
     while True:
         try:
-            status, _, said = fetch(urljoin(url, "ready"))
-            if status != 200:
-                raise Failed(f"status {status}: {said[:200].decode(errors='replace')}")
+            status, _, content = fetch(urljoin(url, "ready"))
+            require_ok(status, content)
             return "ready"
-        except (Failed, OSError) as error:
-            if time.monotonic() > end:
-                raise Failed(f"not ready after {wait:g} s: {error}") from error
+        except (CheckError, OSError) as error:
+            if time.monotonic() > deadline:
+                raise CheckError(f"not ready after {timeout:g} s: {error}") from error
             time.sleep(1)
 
 
-def model(url: str, card: dict) -> str:
-    """The bundle that answers is the bundle that was meant to be deployed."""
-    serving = json.loads(expect(urljoin(url, "model"), "application/json"))
-    for part in ("name", "version"):
-        if serving[part] != card[part]:
-            raise Failed(f"{part} is {serving[part]}, expected {card[part]}")
+def check_model(url: str, card: dict[str, Any]) -> str:
+    """The deployed bundle is the expected one."""
+    deployed = json.loads(fetch_ok(urljoin(url, "model"), "application/json"))
+    for field in ("name", "version"):
+        if deployed[field] != card[field]:
+            raise CheckError(f"{field} is {deployed[field]}, expected {card[field]}")
     return f"{card['name']} {card['version']}"
 
 
-def page(url: str) -> str:
-    """The page is there, and so is every file that it links to."""
-    html = expect(url, "text/html").decode()
+def check_page(url: str) -> str:
+    """The page and every asset that it refers to can be fetched."""
+    html = fetch_ok(url, "text/html").decode()
     assets = sorted(set(re.findall(r'(?:src|href)="([^"#:]*assets/[^"]+)"', html)))
+    if not assets:
+        raise CheckError("the page refers to no assets")
     for asset in assets:
         status, _, content = fetch(urljoin(url, asset))
         if status != 200 or not content:
-            raise Failed(f"{asset}: status {status}")
+            raise CheckError(f"{asset}: status {status}, {len(content)} bytes")
     return f"page and {len(assets)} assets"
 
 
-def sample(url: str, picture: Path, expected: dict) -> str:
-    """A picture gets its expected label, with about its expected probability."""
-    kind = {".png": "image/png", ".webp": "image/webp"}.get(picture.suffix, "image/jpeg")
-    answer = json.loads(expect(urljoin(url, "predict"), "application/json", picture.read_bytes(), kind))
-    best = answer["predictions"][0]
-    if best["label"] != expected["label"]:
-        raise Failed(f"{best['label']!r}, expected {expected['label']!r}")
-    if abs(best["probability"] - expected["probability"]) > TOLERANCE:
-        raise Failed(f"{best['label']} {best['probability']:.3f}, expected {expected['probability']:.3f}")
-    return f"{best['label']} {best['probability']:.3f}"
+def check_sample(url: str, image: Path, expected: dict[str, Any]) -> str:
+    """A sample image gets its expected label, and its expected probability within TOLERANCE."""
+    content_type = {".png": "image/png", ".webp": "image/webp"}.get(image.suffix, "image/jpeg")
+    result = json.loads(fetch_ok(urljoin(url, "predict"), "application/json", image.read_bytes(), content_type))
+    top = result["predictions"][0]
+    if top["label"] != expected["label"]:
+        raise CheckError(f"{top['label']!r}, expected {expected['label']!r}")
+    if abs(top["probability"] - expected["probability"]) > TOLERANCE:
+        raise CheckError(f"{top['label']} {top['probability']:.3f}, expected {expected['probability']:.3f}")
+    return f"{top['label']} {top['probability']:.3f}"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("url", help="where the service answers")
-    parser.add_argument(
-        "--bundle", type=Path, default=Path("model/imagenet"), help="the bundle that should answer there"
-    )
-    parser.add_argument("--wait", type=float, default=0, help="seconds to wait until it is ready")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("url", help="the URL of the service")
+    parser.add_argument("--bundle", type=Path, default=Path("model/imagenet"), help="the expected bundle")
+    parser.add_argument("--wait", type=float, default=0, help="seconds to wait until the service is ready")
     arguments = parser.parse_args()
     url = arguments.url.rstrip("/") + "/"
     card = json.loads((arguments.bundle / "model.json").read_text("utf-8"))
 
-    checks = [("ready", ready, arguments.wait), ("model", model, card), ("page", page)]
-    for item in card["samples"]:
-        checks.append((item["file"], sample, arguments.bundle / item["file"], item["expected"]))
+    checks: list[tuple[str, Callable[[], str]]] = [
+        ("ready", partial(check_ready, url, arguments.wait)),
+        ("model", partial(check_model, url, card)),
+        ("page", partial(check_page, url)),
+    ]
+    for sample in card["samples"]:
+        image = arguments.bundle / sample["file"]
+        checks.append((sample["file"], partial(check_sample, url, image, sample["expected"])))
     failures = 0
-    for name, check, *details in checks:
+    for name, check in checks:
         start = time.monotonic()
         try:
-            outcome, said = "ok", check(url, *details)
-        except (Failed, OSError, ValueError, KeyError) as error:
-            outcome, said = "FAIL", str(error)
+            outcome, message = "ok", check()
+        except (CheckError, OSError, ValueError, KeyError) as error:
+            outcome, message = "FAIL", str(error)
             failures += 1
-        print(f"{outcome:5}{name:24}{1000 * (time.monotonic() - start):7.0f} ms  {said}", flush=True)
+        print(f"{outcome:5}{name:24}{1000 * (time.monotonic() - start):7.0f} ms  {message}", flush=True)
         if name == "ready" and failures:
-            break  # nothing else can pass
+            break  # the other checks would fail, too
     print(f"{failures} of {len(checks)} checks failed" if failures else f"all {len(checks)} checks passed")
     return 1 if failures else 0
 

@@ -1,62 +1,45 @@
 #!/usr/bin/env bash
-# Deploy to App Engine: upload a version that gets no traffic, test it at its own URL, then move the traffic.
+# Deploy to App Engine: upload a version without traffic, test it at its own URL, then move the traffic to it.
 #
 #   deploy/gae/deploy.sh [--env staging|production] [--yes] [--dry-run]
+set -euo pipefail
 source "$(dirname "$0")/../common.sh"
 source deploy/gae/steps.sh
 begin gae deploy "$@"
-check_host
-check_access
+check_host_name
+check_invoker
 
-need_apis appengine cloudbuild iam
-if [ "$GAE_ENVIRONMENT" = flexible ]; then need_apis appengineflex artifactregistry; fi
-learn_location
-need_app
-need_guard
-need_account "$SERVICE-gae" "Runs $SERVICE on App Engine"
-look_at_versions
+ensure_apis appengine cloudbuild iam
+if [ "$GAE_ENVIRONMENT" = flexible ]; then ensure_apis appengineflex artifactregistry; fi
+ensure_app
+ensure_iap
+ensure_account "$SERVICE-gae" "Runs $SERVICE on App Engine"
+read_state
 
-if [ -z "$DEPLOYED" ]; then
-  step "The folder to upload"
-  learn WORK mktemp -d
-  need_placeholder default
-  need_placeholder "$SERVICE"
-  candidate=(gcloud app deploy "$WORK/app.yaml" --version="$RELEASE" --no-promote --project="$PROJECT"
-    --service-account="$(account "$SERVICE-gae")" --quiet)
-  if [ "$GAE_ENVIRONMENT" = standard ]; then
-    run cp -R requirements.txt gunicorn.conf.py app "$WORK"
-    run mkdir "$WORK/model"
-    run cp -R "$MODEL" "$WORK/model"
-    rendered=$(render deploy/gae/app.yaml)
-  else
-    need_role "$SERVICE-gae" roles/artifactregistry.reader
-    need_role "$SERVICE-gae" roles/logging.logWriter
-    need_image
-    candidate+=(--image-url="$IMAGE")
-    GAE_INSTANCES=$((MIN_INSTANCES > 0 ? MIN_INSTANCES : 1))
-    rendered=$(render deploy/gae/app.flex.yaml)
-  fi
-  write "$WORK/app.yaml" "$rendered"
-  write "$WORK/.gcloudignore" "$(printf '%s\n' __pycache__/ model.keras .gcloudignore)"
-  step "Candidate: version $RELEASE, without traffic"
-  run "${candidate[@]}" || refuse_version "version $RELEASE was not built or did not get ready. $(cure)"
+if ! $IS_DEPLOYED; then
+  make_work_folder
+  ensure_placeholder default
+  ensure_placeholder "$SERVICE"
+  if [ "$GAE_ENVIRONMENT" = standard ]; then stage_standard; else stage_flexible; fi
+  deploy_candidate
 fi
 
-learn CANDIDATE gcloud app versions describe "$RELEASE" --service="$SERVICE" --project="$PROJECT" --format='value(versionUrl)'
-if [ "$PUBLIC" = false ]; then learn_iap_token "$CANDIDATE"; fi
-smoke "$CANDIDATE" || refuse_version "version $RELEASE failed the smoke test at $CANDIDATE."
+capture candidate_url gcloud app versions describe "$RELEASE" --service="$SERVICE" --project="$PROJECT" --format='value(versionUrl)'
+if [ "$PUBLIC" = false ]; then capture_iap_token "$candidate_url"; fi
+smoke_test "$candidate_url" || reject_candidate "version $RELEASE failed the smoke test at $candidate_url."
 
 if [ "$SERVING" != "$RELEASE" ]; then
-  step "Promote: all traffic to the version that was tested"
+  step "Promote: move all traffic to the tested version"
   run gcloud app services set-traffic "$SERVICE" --splits="$RELEASE=1" --project="$PROJECT" --quiet ||
-    die "could not move the traffic to $RELEASE. $(cure)"
+    die "could not move the traffic to $RELEASE. $(hint)"
   stop_previous
 fi
-learn HOST gcloud app describe --project="$PROJECT" --format='value(defaultHostname)'
+
+capture host gcloud app describe --project="$PROJECT" --format='value(defaultHostname)'
 if [ "$PUBLIC" = true ]; then
-  show "https://$SERVICE-dot-$HOST"
+  show_url "https://$SERVICE-dot-$host"
 else
-  say "$RELEASE serves at https://$SERVICE-dot-$HOST in a browser, to whom you let in:"
+  log "$RELEASE is deployed at https://$SERVICE-dot-$host, for users that you grant access:"
   quote gcloud iap web add-iam-policy-binding --resource-type=app-engine --service="$SERVICE" --project="$PROJECT" \
     --member=user:somebody@example.com --role=roles/iap.httpsResourceAccessor | sed 's/^/# /'
 fi

@@ -1,108 +1,145 @@
 # shellcheck shell=bash
-# What App Engine wants done before, between and after.
+# The steps of a deployment to App Engine.
+#
+# Sets:  SERVING      the version that has the traffic; empty if there is none
+#        SERVING_FLEX the flexible versions that have traffic
+#        IS_DEPLOYED  true if the version of this release exists
+#        SMOKE_TOKEN  see lib/access.sh
 
-# The candidate's host name is one label of the domain name system: at most 63 characters.
-check_host() {
-  local host=$RELEASE-dot-$SERVICE-dot-$PROJECT
-  [ ${#host} -le 63 ] || die "$host is ${#host} characters long, and a host name may have 63: make SERVICE=$SERVICE shorter"
+# The candidate's host name is one DNS label: at most 63 characters.
+check_host_name() {
+  local label=$RELEASE-dot-$SERVICE-dot-$PROJECT
+  [ ${#label} -le 63 ] || die "invalid SERVICE '$SERVICE': the host name $label has ${#label} characters, expected at most 63. Use a shorter name."
 }
 
-# App Engine knows no private services. What asks callers who they are is Identity-Aware Proxy, for the whole application.
-check_access() {
-  if [ "$PUBLIC" = false ] && [ "$INVOKER" = - ]; then
-    die "PUBLIC=false on App Engine means Identity-Aware Proxy, and INVOKER is not set: name a service account that the smoke test may take on, or set PUBLIC=true (deploy/gae/README.md)"
-  fi
+# App Engine has no private services. With PUBLIC=false, Identity-Aware Proxy authenticates the callers of the whole application.
+check_invoker() {
+  if [ "$PUBLIC" = true ] || [ "$INVOKER" != - ]; then return; fi
+  die "missing setting INVOKER: PUBLIC=false on App Engine uses Identity-Aware Proxy, and the smoke test needs a service account that it can impersonate. Set INVOKER, or set PUBLIC=true (deploy/gae/README.md)"
 }
 
-# App Engine's oldest two locations have names of their own.
-learn_location() {
+# The two oldest locations of App Engine have names of their own.
+app_location() {
   case $REGION in
-    europe-west1 | us-central1) LOCATION=${REGION%1} ;;
-    *) LOCATION=$REGION ;;
+    europe-west1 | us-central1) echo "${REGION%1}" ;;
+    *) echo "$REGION" ;;
   esac
 }
 
-need_app() {
-  local app
-  app=$(ask gcloud app describe --project="$PROJECT" --format='value(locationId)') || exit 1
-  if [ -z "$app" ]; then
-    step "The project's App Engine application; its location is chosen once and for ever"
-    run gcloud app create --region="$LOCATION" --project="$PROJECT" || die "could not create the application. $(cure)"
-  elif [ "$app" != "$LOCATION" ]; then
-    die "the App Engine application of $PROJECT is in $app for ever, and REGION=$REGION: set REGION to match, or take another project"
+# ensure_app: the App Engine application. Its location cannot be changed later.
+ensure_app() {
+  local wanted location
+  wanted=$(app_location)
+  location=$(query gcloud app describe --project="$PROJECT" --format='value(locationId)') || exit 1
+  if [ -z "$location" ]; then
+    step "App Engine application of the project; its location cannot be changed later"
+    run gcloud app create --region="$wanted" --project="$PROJECT" || die "could not create the application. $(hint)"
+  elif [ "$location" != "$wanted" ]; then
+    die "invalid REGION '$REGION': the App Engine application of $PROJECT is in $location, and its location cannot be changed. Set REGION to match, or use another project."
   fi
 }
 
-need_guard() {
-  local guarded
-  guarded=$(ask gcloud app describe --project="$PROJECT" --format='value(iap.enabled)') || exit 1
+# ensure_iap: Identity-Aware Proxy is on if PUBLIC=false.
+ensure_iap() {
+  local enabled
+  enabled=$(query gcloud app describe --project="$PROJECT" --format='value(iap.enabled)') || exit 1
   if [ "$PUBLIC" = true ]; then
-    [ "$guarded" != True ] || die "PUBLIC=true, but Identity-Aware Proxy guards this application: gcloud iap web disable --resource-type=app-engine --project=$PROJECT"
+    [ "$enabled" != True ] ||
+      die "PUBLIC=true, but Identity-Aware Proxy is on for this application. Turn it off: gcloud iap web disable --resource-type=app-engine --project=$PROJECT"
     return
   fi
-  need_apis iap
-  if [ "$guarded" != True ]; then
-    step "PUBLIC=false: Identity-Aware Proxy asks every caller of this application who they are"
-    run gcloud iap web enable --resource-type=app-engine --project="$PROJECT" --format=none || die "could not turn on Identity-Aware Proxy. $(cure)"
-  fi
+  ensure_apis iap
+  if [ "$enabled" = True ]; then return; fi
+  step "PUBLIC=false: turn on Identity-Aware Proxy"
+  run gcloud iap web enable --resource-type=app-engine --project="$PROJECT" --format=none || die "could not turn on Identity-Aware Proxy. $(hint)"
 }
 
-# SERVING: the version that has the traffic. DEPLOYED: this release, if it is there. COSTLY: flexible versions with traffic.
-look_at_versions() {
+read_state() {
   local versions
-  versions=$(ask gcloud app versions list --service="$SERVICE" --project="$PROJECT" --format='value[separator=" "](id,traffic_split,environment.name)') || exit 1
+  versions=$(query gcloud app versions list --service="$SERVICE" --project="$PROJECT" --format='value[separator=" "](id,traffic_split,environment.name)') || exit 1
   SERVING=$(awk '$2 > 0 { print $1; exit }' <<<"$versions")
-  COSTLY=$(awk '$2 > 0 && tolower($3) ~ /flex/ { print $1 }' <<<"$versions")
-  DEPLOYED=$(awk -v release="$RELEASE" '$1 == release' <<<"$versions")
+  SERVING_FLEX=$(awk '$2 > 0 && tolower($3) ~ /flex/ { print $1 }' <<<"$versions")
+  IS_DEPLOYED=false
+  if [ -n "$(awk -v release="$RELEASE" '$1 == release' <<<"$versions")" ]; then IS_DEPLOYED=true; fi
 }
 
-# need_placeholder SERVICE
-need_placeholder() {
-  local found rendered
-  found=$(ask gcloud app services list --project="$PROJECT" --filter="id=$1" --format='value(id)') || exit 1
-  if [ -n "$found" ]; then return; fi
-  PLACE=$1
-  step "A page that says nothing, as the first version of the service $PLACE"
-  run mkdir "$WORK/$PLACE"
-  rendered=$(render deploy/gae/placeholder.yaml)
-  write "$WORK/$PLACE/app.yaml" "$rendered"
-  write "$WORK/$PLACE/index.html" "Nothing is served here."
-  write "$WORK/$PLACE/.gcloudignore" .gcloudignore
-  run gcloud app deploy "$WORK/$PLACE/app.yaml" --version=placeholder --project="$PROJECT" --quiet ||
-    die "could not deploy the placeholder of $PLACE. $(cure)"
-  run rm -r "$WORK/$PLACE"
+# ensure_placeholder SERVICE: a static page as the first version of a service, see placeholder.yaml.
+ensure_placeholder() {
+  local service=$1 folder=$WORK/$1 manifest
+  if exists gcloud app services list --project="$PROJECT" --filter="id=$service" --format='value(id)'; then return; fi
+  step "Placeholder: a static page as the first version of the service $service"
+  run mkdir "$folder"
+  manifest=$(render deploy/gae/placeholder.yaml PLACEHOLDER_SERVICE="$service")
+  write_file "$folder/app.yaml" "$manifest"
+  write_file "$folder/index.html" "Nothing is deployed here."
+  write_file "$folder/.gcloudignore" .gcloudignore
+  run gcloud app deploy "$folder/app.yaml" --version=placeholder --project="$PROJECT" --quiet ||
+    die "could not deploy the placeholder of $service. $(hint)"
+  run rm -r "$folder"
 }
 
-# learn_iap_token URL: SMOKE_TOKEN, signed by INVOKER for this URL, which Identity-Aware Proxy takes.
-learn_iap_token() {
-  local door=(--resource-type=app-engine --service="$SERVICE" --project="$PROJECT")
-  local key=(--member="serviceAccount:$INVOKER" --role=roles/iap.httpsResourceAccessor)
-  if ! exists gcloud iap web get-iam-policy "${door[@]}" --flatten='bindings[].members' \
-    --filter="bindings.members=serviceAccount:$INVOKER" --format='value(bindings.role)'; then
-    run gcloud iap web add-iam-policy-binding "${door[@]}" "${key[@]}" --format=none || die "could not let $INVOKER in. $(cure)"
+# stage_standard: WORK contains the app, its requirements, the bundle and app.yaml.
+stage_standard() {
+  local manifest
+  step "Folder to upload"
+  run cp -R requirements.txt gunicorn.conf.py app "$WORK"
+  run mkdir "$WORK/model"
+  run cp -R "$MODEL" "$WORK/model"
+  manifest=$(render deploy/gae/app.yaml)
+  write_file "$WORK/app.yaml" "$manifest"
+}
+
+# stage_flexible: the image is built, and WORK contains app.yaml.
+stage_flexible() {
+  local manifest
+  ensure_role "$SERVICE-gae" roles/artifactregistry.reader
+  ensure_role "$SERVICE-gae" roles/logging.logWriter
+  ensure_image
+  manifest=$(render deploy/gae/app.flex.yaml FLEX_MIN_INSTANCES=$((MIN_INSTANCES > 0 ? MIN_INSTANCES : 1)))
+  write_file "$WORK/app.yaml" "$manifest"
+}
+
+deploy_candidate() {
+  local flags=(--version="$RELEASE" --no-promote --service-account="$(account_email "$SERVICE-gae")")
+  if [ "$GAE_ENVIRONMENT" = flexible ]; then flags+=(--image-url="$IMAGE"); fi
+  write_file "$WORK/.gcloudignore" "$(printf '%s\n' __pycache__/ model.keras .gcloudignore)"
+  step "Candidate: version $RELEASE, without traffic"
+  run gcloud app deploy "$WORK/app.yaml" "${flags[@]}" --project="$PROJECT" --quiet ||
+    reject_candidate "version $RELEASE was not built or did not become ready. $(hint)"
+}
+
+# capture_iap_token URL: a token for Identity-Aware Proxy, signed by INVOKER for this URL.
+capture_iap_token() {
+  local member=serviceAccount:$INVOKER issued_at expires_at
+  if ! exists gcloud iap web get-iam-policy --resource-type=app-engine --service="$SERVICE" --project="$PROJECT" \
+    --flatten='bindings[].members' --filter="bindings.members=$member" --format='value(bindings.role)'; then
+    run gcloud iap web add-iam-policy-binding --resource-type=app-engine --service="$SERVICE" --project="$PROJECT" \
+      --member="$member" --role=roles/iap.httpsResourceAccessor --format=none || die "could not grant $INVOKER access. $(hint)"
   fi
-  if [ -z "$WORK" ]; then learn WORK mktemp -d; fi
-  learn NOW date +%s
-  learn SOON python3 -c 'import time; print(int(time.time()) + 3600)'
-  write "$WORK/claims.json" "{\"iss\": \"$INVOKER\", \"sub\": \"$INVOKER\", \"aud\": \"$1/*\", \"iat\": $NOW, \"exp\": $SOON}"
+  make_work_folder
+  capture issued_at date +%s
+  capture expires_at python3 -c 'import time; print(int(time.time()) + 3600)'
+  write_file "$WORK/claims.json" "{\"iss\": \"$INVOKER\", \"sub\": \"$INVOKER\", \"aud\": \"$1/*\", \"iat\": $issued_at, \"exp\": $expires_at}"
   run gcloud iam service-accounts sign-jwt "$WORK/claims.json" "$WORK/token" --iam-account="$INVOKER" --project="$PROJECT" ||
-    die "could not sign as $INVOKER. $(cure)"
-  learn SMOKE_TOKEN cat "$WORK/token"
-  export SMOKE_TOKEN
-  if $DRY_RUN; then echo "export SMOKE_TOKEN"; fi
+    die "could not sign a token as $INVOKER. $(hint)"
+  capture SMOKE_TOKEN cat "$WORK/token"
+  export_token
 }
 
-# Flexible versions run, and cost, whether they have traffic or not. COSTLY are those that had it until now.
+# stop_previous: flexible versions run, and are billed, even without traffic.
 stop_previous() {
   local version
-  for version in $COSTLY; do
-    run gcloud app versions stop "$version" --service="$SERVICE" --project="$PROJECT" --quiet || say "Version $version still runs, and costs: stop it."
+  for version in $SERVING_FLEX; do
+    run gcloud app versions stop "$version" --service="$SERVICE" --project="$PROJECT" --quiet ||
+      log "Warning: version $version still runs and is billed. Stop it with the command above."
   done
 }
 
-# refuse_version WHY: the candidate gets no traffic.
-refuse_version() {
-  say "Its log: gcloud app logs read --service=$SERVICE --version=$RELEASE --project=$PROJECT --limit=100"
-  if [ "$GAE_ENVIRONMENT" = flexible ]; then say "It may run, and cost: gcloud app versions delete $RELEASE --service=$SERVICE --project=$PROJECT"; fi
-  die "$* It gets no traffic: ${SERVING:-placeholder} goes on serving."
+# reject_candidate REASON: end the script. The candidate has no traffic.
+reject_candidate() {
+  log "Read its log: gcloud app logs read --service=$SERVICE --version=$RELEASE --project=$PROJECT --limit=100"
+  if [ "$GAE_ENVIRONMENT" = flexible ]; then
+    log "If it was created, it is billed. Delete it: gcloud app versions delete $RELEASE --service=$SERVICE --project=$PROJECT"
+  fi
+  die "$* The candidate got no traffic; still serving: ${SERVING:-placeholder}"
 }

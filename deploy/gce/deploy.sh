@@ -1,39 +1,43 @@
 #!/usr/bin/env bash
-# Deploy to Compute Engine: instances that run the image, behind a load balancer; a new version replaces them one after the
-# other, and the version before comes back if it gets sick or fails the smoke test.
+# Deploy to Compute Engine: a group of instances that run the image, behind a load balancer. A new release replaces the
+# instances one after the other; the previous one is restored if it does not become ready or fails the smoke test.
 #
 #   deploy/gce/deploy.sh [--env staging|production] [--yes] [--dry-run]
+set -euo pipefail
 source "$(dirname "$0")/../common.sh"
+source deploy/lib/network.sh
 source deploy/gce/steps.sh
 source deploy/gce/balancer.sh
 begin gce deploy "$@"
-name_machines
+name_resources
 
-need_apis compute artifactregistry cloudbuild iam
-close_if_private
-if [ "$PUBLIC" = false ]; then need_apis iap; fi
-look_at_group
+ensure_apis compute artifactregistry cloudbuild iam
+revoke_public_access
+if [ "$PUBLIC" = false ]; then ensure_apis iap; fi
+read_state
 
 if [ "$PREVIOUS" != "$TEMPLATE" ]; then
-  if [ -z "$PREVIOUS" ]; then need_ground; fi
-  need_image
-  need_template
-  need_group
+  if [ -z "$PREVIOUS" ]; then ensure_prerequisites; fi
+  ensure_image
+  ensure_template
+  ensure_group
 fi
-need_autoscaling
-need_address
-need_certificate
-need_balancer
+ensure_autoscaling
+ensure_address
+ensure_certificate
+ensure_balancer
 
 step "Wait until all instances run this release and are ready"
-{ wait_until version-target-reached && wait_until stable; } || go_back "$RELEASE did not get ready within ${ROLLOUT_LIMIT:-900} s."
+{ wait_until version-target-reached && wait_until stable; } || roll_back "$RELEASE did not become ready within ${ROLLOUT_LIMIT:-900} s."
 
-tunnel=()
-if [ "$PUBLIC" = false ]; then
-  learn_port
-  learn INSTANCE "${GROUP[@]}" list-instances "$NAME" --region="$REGION" --project="$PROJECT" --limit=1 --format='value(instance.basename())'
-  learn ZONE "${GROUP[@]}" list-instances "$NAME" --region="$REGION" --project="$PROJECT" --limit=1 --format='value(instance.scope().segment(0))'
-  tunnel=(gcloud compute start-iap-tunnel "$INSTANCE" 8080 --local-host-port="localhost:$PORT" --zone="$ZONE" --project="$PROJECT")
+if [ "$PUBLIC" = true ]; then
+  smoke_test_public || roll_back "$RELEASE failed the smoke test."
+  show_public_url
+else
+  capture_port port
+  capture instance "${GROUP[@]}" list-instances "$NAME" --region="$REGION" --project="$PROJECT" --limit=1 --format='value(instance.basename())'
+  capture zone "${GROUP[@]}" list-instances "$NAME" --region="$REGION" --project="$PROJECT" --limit=1 --format='value(instance.scope().segment(0))'
+  tunnel=(gcloud compute start-iap-tunnel "$instance" 8080 --local-host-port="localhost:$port" --zone="$zone" --project="$PROJECT")
+  smoke_test_tunnel "$port" "${tunnel[@]}" || roll_back "$RELEASE failed the smoke test."
+  show_tunnel "$port" "${tunnel[@]}"
 fi
-smoke_at "${tunnel[@]}" || go_back "$RELEASE failed the smoke test."
-show_balancer "${tunnel[@]}"

@@ -1,41 +1,40 @@
 #!/usr/bin/env bash
-# Deploy to GKE: an Autopilot cluster, the manifests of this release, a rolling update in which nothing is unavailable, a
-# smoke test through the Gateway, and back to the version before if it does not get ready or fails the test.
+# Deploy to GKE: an Autopilot cluster, the manifests of this release, a rolling update without downtime, and a smoke test through
+# the Gateway. The previous release is restored if the new one does not become ready or fails the test.
 #
 #   deploy/gke/deploy.sh [--env staging|production] [--yes] [--dry-run]
+set -euo pipefail
 source "$(dirname "$0")/../common.sh"
+source deploy/lib/network.sh
 source deploy/gke/steps.sh
 begin gke deploy "$@"
 check_cluster_tools
-name_machines
+name_resources
 
-need_apis container compute artifactregistry cloudbuild iam
-learn WORK mktemp -d
-own_kubeconfig
-need_image
-RUNNER=$(account "$NAME")
-CLUSTER_EXISTS=true
-if ! has_cluster; then
-  CLUSTER_EXISTS=false
-  need_cluster
-fi
-need_address
-need_certificate
-use_cluster
-drop_other_gateway
-look_at_deployment
-stage
+ensure_apis container compute artifactregistry cloudbuild iam
+set_kubeconfig
+ensure_image
+ensure_cluster
+ensure_address
+ensure_certificate
+get_credentials
+replace_gateway
+read_state
+ensure_workload_identity
+stage_manifests
 
-step "Rolling update: a new pod is ready before an old one goes"
-apply
-run "${KUBECTL[@]}" rollout status deployment/quintet --timeout="${ROLLOUT_LIMIT:-900}s" || undo "$RELEASE did not get ready."
+step "Rolling update: a new pod is ready before an old one is deleted"
+apply_manifests
+run "${KUBECTL[@]}" rollout status deployment/quintet --timeout="${ROLLOUT_LIMIT:-900}s" || roll_back "$RELEASE did not become ready."
 run "${KUBECTL[@]}" wait gateway/quintet --for=condition=Programmed --timeout="${ROLLOUT_LIMIT:-900}s" ||
-  die "the pods are ready, but the load balancer is not: kubectl -n quintet describe gateway quintet"
+  die "the pods are ready, but the load balancer is not. Find out why: kubectl -n quintet describe gateway quintet"
 
-tunnel=()
-if [ "$PUBLIC" = false ]; then
-  learn_port
-  tunnel=("${KUBECTL[@]}" port-forward service/quintet "$PORT:80")
+if [ "$PUBLIC" = true ]; then
+  smoke_test_public || roll_back "$RELEASE failed the smoke test."
+  show_public_url
+else
+  capture_port port
+  tunnel=("${KUBECTL[@]}" port-forward service/quintet "$port:80")
+  smoke_test_tunnel "$port" "${tunnel[@]}" || roll_back "$RELEASE failed the smoke test."
+  show_tunnel "$port" "${tunnel[@]}"
 fi
-smoke_at "${tunnel[@]}" || undo "$RELEASE failed the smoke test."
-show_balancer "${tunnel[@]}"

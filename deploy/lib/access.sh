@@ -1,33 +1,37 @@
 # shellcheck shell=bash
-# Who may call, and the smoke test as somebody who may.
+# Identity tokens, and the smoke test with one.
+#
+# Sets:  SMOKE_TOKEN  exported; deploy/smoke.py sends it
 
-# learn_token AUDIENCE: SMOKE_TOKEN, an identity token that Cloud Run accepts. Google signs one with a chosen audience only for
-# service accounts; a person's own token has gcloud's audience, which Cloud Run takes as well.
-learn_token() {
+# capture_token AUDIENCE: an identity token that Cloud Run accepts. Google issues tokens with a chosen audience only to service
+# accounts. A user's token has gcloud's own audience, which Cloud Run accepts, too.
+capture_token() {
   if [ "$INVOKER" != - ]; then
-    learn SMOKE_TOKEN gcloud auth print-identity-token --impersonate-service-account="$INVOKER" --audiences="$1" --include-email
+    capture SMOKE_TOKEN gcloud auth print-identity-token --impersonate-service-account="$INVOKER" --audiences="$1" --include-email
   elif [[ $(gcloud config get account 2>/dev/null) == *.gserviceaccount.com ]]; then
-    learn SMOKE_TOKEN gcloud auth print-identity-token --audiences="$1"
+    capture SMOKE_TOKEN gcloud auth print-identity-token --audiences="$1"
   else
-    learn SMOKE_TOKEN gcloud auth print-identity-token
+    capture SMOKE_TOKEN gcloud auth print-identity-token
   fi
+  export_token
+}
+
+export_token() {
   export SMOKE_TOKEN
   if $DRY_RUN; then echo "export SMOKE_TOKEN"; fi
 }
 
-# smoke URL: readiness, the page, and every sample picture against its expected label.
-smoke() {
+# smoke_test URL [SECONDS]: readiness, the page, and every sample image against its expected label. Waits until the URL is ready.
+smoke_test() {
   step "Smoke test"
-  run python3 deploy/smoke.py "$1" --bundle="$MODEL" --wait="${SMOKE_WAIT:-60}"
+  run python3 deploy/smoke.py "$1" --bundle="$MODEL" --wait="${SMOKE_WAIT:-${2:-60}}"
 }
 
-# show URL: where it serves, and a command that proves it.
-show() {
-  local sample token=
-  sample=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1] + "/model.json"))["samples"][0]["file"])' "$MODEL")
+# show_url URL [HEADER]: print the URL and a command that classifies a sample image. HEADER is an option of curl.
+show_url() {
+  local sample
   if $DRY_RUN; then return; fi
-  say "$RELEASE serves at $1"
-  # shellcheck disable=SC2016 # for the reader's shell, not for this one
-  if [ "$PUBLIC" = false ]; then token='-H "Authorization: Bearer $(gcloud auth print-identity-token)" '; fi
-  echo "curl ${token}-F file=@$MODEL/$sample $1/predict"
+  sample=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1] + "/model.json"))["samples"][0]["file"])' "$MODEL")
+  log "$RELEASE is deployed at $1"
+  echo "curl ${2:+$2 }-F file=@$MODEL/$sample $1/predict"
 }

@@ -1,47 +1,57 @@
 # shellcheck shell=bash
-# The container image: built once for a commit, found again by every target, deployed by digest.
+# The container image: built once for each TAG, used by all targets, deployed by digest.
+#
+# Sets:  IMAGE  the image's name with its digest
 
-REPOSITORY=quintet
+repository() { echo "$REGION-docker.pkg.dev/$PROJECT/quintet"; }
 
-# need_image: IMAGE=...@sha256:..., built if this commit has none yet.
-need_image() {
-  local name
-  REGISTRY=$REGION-docker.pkg.dev
-  name=$REGISTRY/$PROJECT/$REPOSITORY/$SERVICE
-  DIGEST=$(ask gcloud artifacts docker images describe "$name:$TAG" --format='value(image_summary.digest)') || exit 1
-  if [ -z "$DIGEST" ]; then
-    need_repository
-    if [ "$BUILD" = local ]; then build_here "$name:$TAG"; else build_in_cloud "$name:$TAG"; fi
-    learn DIGEST gcloud artifacts docker images describe "$name:$TAG" --format='value(image_summary.digest)'
+# ensure_image: build the image if it does not exist, and set IMAGE.
+ensure_image() {
+  local name digest
+  name=$(repository)/$SERVICE
+  digest=$(query gcloud artifacts docker images describe "$name:$TAG" --format='value(image_summary.digest)') || exit 1
+  if [ -z "$digest" ]; then
+    ensure_repository
+    if [ "$BUILD" = local ]; then build_locally "$name:$TAG"; else build_in_cloud "$name:$TAG"; fi
+    capture digest gcloud artifacts docker images describe "$name:$TAG" --format='value(image_summary.digest)'
   fi
-  IMAGE=$name@$DIGEST
+  IMAGE=$name@$digest
 }
 
-need_repository() {
-  if exists gcloud artifacts repositories describe "$REPOSITORY" --location="$REGION" --project="$PROJECT" --format='value(name)'; then return; fi
-  step "Artifact Registry repository for images"
-  run gcloud artifacts repositories create "$REPOSITORY" --repository-format=docker --location="$REGION" --project="$PROJECT" \
-    --description="Images of $SERVICE" || die "could not create the repository. $(cure)"
+ensure_repository() {
+  if exists gcloud artifacts repositories describe quintet --location="$REGION" --project="$PROJECT" --format='value(name)'; then return; fi
+  step "Artifact Registry repository"
+  run gcloud artifacts repositories create quintet --repository-format=docker --location="$REGION" --project="$PROJECT" \
+    --description="Images of $SERVICE" || die "could not create the repository. $(hint)"
 }
 
+# build_in_cloud IMAGE: upload this folder, without the files that .gcloudignore excludes, and build it with build.yaml.
 build_in_cloud() {
-  need_builder
-  step "Image, built by Cloud Build from this folder without what .gcloudignore leaves out"
-  run gcloud builds submit . --config=deploy/build.yaml --region="$REGION" --project="$PROJECT" \
-    --service-account="projects/$PROJECT/serviceAccounts/$(account "$BUILDER")" \
-    --substitutions="_IMAGE=$1,_MODEL=$MODEL,_REVISION=$(git describe --always --dirty --abbrev=40 --exclude='*')" --suppress-logs --format=none || {
-    say "The build's log: gcloud logging read 'resource.type=build' --project=$PROJECT --freshness=1h --order=asc --format='value(textPayload)'"
-    die "the build failed; nothing was deployed. $(cure)"
+  ensure_build_account
+  step "Build the image with Cloud Build"
+  run gcloud builds submit . --config=deploy/build.yaml --region="$REGION" --project="$PROJECT" --service-account="$(build_account)" \
+    --substitutions="_IMAGE=$1,_MODEL=$MODEL,$(image_labels)" --suppress-logs --format=none || {
+    log "Read the build log: gcloud logging read 'resource.type=build' --project=$PROJECT --freshness=1h --order=asc --format='value(textPayload)'"
+    die "the build failed; nothing was deployed. $(hint)"
   }
 }
 
-# linux/amd64 is what Google runs, whatever this machine is.
-build_here() {
-  local engine
-  engine=$(docker/engine.sh) || die "BUILD=local needs docker, podman or buildah, or set BUILD=cloud"
-  step "Image, built on this machine by $engine"
+# image_labels: the substitutions that build.yaml writes into the image's labels, as docker/build.sh does for a local build.
+image_labels() {
+  local version revision
+  version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+  revision=$(git describe --always --dirty --abbrev=40 --exclude='*')
+  echo "_VERSION=$version,_REVISION=$revision"
+}
+
+# build_locally IMAGE: for linux/amd64, which Google Cloud runs, on any machine.
+build_locally() {
+  local engine registry_token
+  engine=$(docker/engine.sh) || die "BUILD=local needs docker, podman or buildah. Install one, or set BUILD=cloud."
+  step "Build the image on this machine with $engine"
   run env ENGINE="$engine" IMAGE="$1" MODEL="$MODEL" docker/build.sh --platform=linux/amd64 || die "the build failed; nothing was deployed."
-  learn REGISTRY_TOKEN gcloud auth print-access-token
-  run "$engine" login --username=oauth2accesstoken --password="$REGISTRY_TOKEN" "$REGISTRY" || die "could not log in to $REGISTRY."
+  capture registry_token gcloud auth print-access-token
+  run "$engine" login --username=oauth2accesstoken --password="$registry_token" "$REGION-docker.pkg.dev" ||
+    die "could not log in to $REGION-docker.pkg.dev."
   run "$engine" push "$1" || die "could not push $1."
 }

@@ -1,79 +1,95 @@
 # shellcheck shell=bash
-# Candidate, promote and remove on Cloud Run. Cloud Run functions are Cloud Run services too.
+# Candidate and promotion on Cloud Run. A Cloud Run function is a Cloud Run service, too.
+#
+# Sets:  NAME       the Cloud Run service
+#        SERVING    the revisions that have traffic: lines of "REVISION PERCENT"; empty if there are none
+#        REVISION   the revision of this release; empty if it does not exist or is not ready
+#        IS_PUBLIC  true if everybody may call the service
 
-# look_at NAME: what runs there?  SERVING: lines of "revision percent"; REVISION: this release's own, if it got ready before;
-# OPEN: whether everybody may call.
-look_at() {
-  NAME=$1
-  WHERE=(--region="$REGION" --project="$PROJECT")
-  SERVING=$(ask gcloud run services list "${WHERE[@]}" --flatten='status.traffic[]' \
+# read_state NAME
+read_state() {
+  NAME=$1 REVISION='' IS_PUBLIC=false
+  SERVING=$(query gcloud run services list --region="$REGION" --project="$PROJECT" --flatten='status.traffic[]' \
     --filter="metadata.name=$NAME AND status.traffic.percent>0" --format='value[separator=" "](status.traffic.revisionName,status.traffic.percent)') || exit 1
-  REVISION=
-  OPEN=false
-  if [ -n "$SERVING" ]; then
-    if is_public; then OPEN=true; fi
-    REVISION=$(ask gcloud run revisions list --service="$NAME" "${WHERE[@]}" --flatten='status.conditions[]' --limit=1 \
-      --filter="metadata.labels.release=$RELEASE AND status.conditions.type=Ready AND status.conditions.status=True" \
-      --format='value(metadata.name)') || exit 1
-  fi
+  if [ -z "$SERVING" ]; then return; fi
+  REVISION=$(query gcloud run revisions list --service="$NAME" --region="$REGION" --project="$PROJECT" --flatten='status.conditions[]' --limit=1 \
+    --filter="metadata.labels.release=$RELEASE AND status.conditions.type=Ready AND status.conditions.status=True" \
+    --format='value(metadata.name)') || exit 1
+  if exists gcloud run services get-iam-policy "$NAME" --region="$REGION" --project="$PROJECT" --flatten='bindings[].members' \
+    --filter='bindings.role=roles/run.invoker AND bindings.members=allUsers' --format='value(bindings.members)'; then IS_PUBLIC=true; fi
 }
 
-serves() { [ "$SERVING" = "$REVISION 100" ]; }
+is_serving() { [ "$SERVING" = "$REVISION 100" ]; }
 
-# A name for the new revision. Names cannot be used again, and a revision that failed is replaced by the next try: hence the time.
+# name_revision: names cannot be reused, and a revision that failed is replaced by a new one, so the name contains the time.
 name_revision() { REVISION=$NAME-$RELEASE-$(date -u +%H%M%S); }
 
-is_public() {
-  local members
-  members=$(ask gcloud run services get-iam-policy "$NAME" "${WHERE[@]}" --flatten='bindings[].members' \
-    --filter='bindings.role=roles/run.invoker AND bindings.members=allUsers' --format='value(bindings.members)') || exit 1
-  [ -n "$members" ]
+# revoke_public_access: if PUBLIC=false. Runs before the deployment; grant_public_access runs after the smoke test.
+revoke_public_access() {
+  if [ "$PUBLIC" = true ] || ! $IS_PUBLIC; then return; fi
+  step "PUBLIC=false: revoke public access"
+  run gcloud run services remove-iam-policy-binding "$NAME" --member=allUsers --role=roles/run.invoker \
+    --region="$REGION" --project="$PROJECT" --format=none || die "could not revoke public access to $NAME. $(hint)"
+  IS_PUBLIC=false
 }
 
-# Closing comes before everything else, opening after the test.
-close_if_private() {
-  if [ "$PUBLIC" = false ] && $OPEN; then
-    step "PUBLIC=false: take the right to call from everybody"
-    run gcloud run services remove-iam-policy-binding "$NAME" --member=allUsers --role=roles/run.invoker "${WHERE[@]}" --format=none ||
-      die "could not close $NAME. $(cure)"
-    OPEN=false
+grant_public_access() {
+  if [ "$PUBLIC" = false ] || $IS_PUBLIC; then return; fi
+  step "PUBLIC=true: grant public access"
+  run gcloud run services add-iam-policy-binding "$NAME" --member=allUsers --role=roles/run.invoker \
+    --region="$REGION" --project="$PROJECT" --format=none || die "$NAME is deployed, but could not be made public. $(hint)"
+}
+
+# traffic_targets: the `traffic` field of service.yaml. The serving revisions keep their traffic; the candidate gets a tag and no
+# traffic. The first revision of a service cannot be created without traffic, but a new service is private.
+traffic_targets() {
+  local revision percent targets=
+  if [ -z "$SERVING" ]; then
+    echo "[{latestRevision: true, percent: 100, tag: candidate}]"
+    return
   fi
+  while read -r revision percent; do
+    targets+="{revisionName: $revision, percent: $percent}, "
+  done <<<"$SERVING"
+  echo "[$targets{revisionName: $REVISION, percent: 0, tag: candidate}]"
 }
 
-open_if_public() {
-  if [ "$PUBLIC" = true ] && ! $OPEN; then
-    step "PUBLIC=true: everybody may call"
-    run gcloud run services add-iam-policy-binding "$NAME" --member=allUsers --role=roles/run.invoker "${WHERE[@]}" --format=none ||
-      die "$NAME serves, but could not be opened. $(cure)"
-  fi
+# tag_candidate: REVISION was deployed by an earlier run and not promoted. Give it its candidate URL again.
+tag_candidate() {
+  step "Candidate $REVISION: already deployed, not promoted yet"
+  run gcloud run services update-traffic "$NAME" --update-tags="candidate=$REVISION" --region="$REGION" --project="$PROJECT" --format=none ||
+    die "could not tag $REVISION. $(hint)"
 }
 
-# finish_revision: test the candidate, promote it and say where it is. Where this release serves already, test that.
-finish_revision() {
-  learn URL gcloud run services describe "$NAME" "${WHERE[@]}" --format='value(status.url)'
-  if ! $OPEN; then learn_token "$URL"; fi # the audience is the service's own URL, never a tag's
-  if serves; then
-    say "$REVISION serves already: nothing to deploy."
-    smoke "$URL" || die "$REVISION serves, but failed the smoke test at $URL. $(how_to_read_its_log)"
+# test_and_promote: test the candidate, move the traffic to it and print the URL. If it is serving already, only test it.
+test_and_promote() {
+  local url candidate token_header=
+  capture url gcloud run services describe "$NAME" --region="$REGION" --project="$PROJECT" --format='value(status.url)'
+  if ! $IS_PUBLIC; then capture_token "$url"; fi # the audience is the URL of the service, not of a tag
+  if is_serving; then
+    log "$REVISION is already serving; nothing to deploy."
+    smoke_test "$url" || die "$REVISION is serving, but failed the smoke test at $url. $(log_command)"
   else
-    learn CANDIDATE gcloud run services list "${WHERE[@]}" --flatten='status.traffic[]' \
+    capture candidate gcloud run services list --region="$REGION" --project="$PROJECT" --flatten='status.traffic[]' \
       --filter="metadata.name=$NAME AND status.traffic.tag=candidate" --format='value(status.traffic.url)'
-    smoke "$CANDIDATE" || refuse "$REVISION failed the smoke test."
-    step "Promote: all traffic to the revision that was tested, and to no other that may have come since"
-    run gcloud run services update-traffic "$NAME" --to-revisions="$REVISION=100" --remove-tags=candidate "${WHERE[@]}" --format=none ||
-      die "could not move the traffic to $REVISION. $(cure)"
+    smoke_test "$candidate" || reject_candidate "$REVISION failed the smoke test."
+    step "Promote: move all traffic to the tested revision"
+    run gcloud run services update-traffic "$NAME" --to-revisions="$REVISION=100" --remove-tags=candidate \
+      --region="$REGION" --project="$PROJECT" --format=none || die "could not move the traffic to $REVISION. $(hint)"
   fi
-  open_if_public
-  show "$URL"
+  grant_public_access
+  # shellcheck disable=SC2016 # expanded by the reader's shell
+  if [ "$PUBLIC" = false ]; then token_header='-H "Authorization: Bearer $(gcloud auth print-identity-token)"'; fi
+  show_url "$url" "$token_header"
 }
 
-how_to_read_its_log() {
-  echo "Its log: gcloud logging read 'resource.labels.revision_name=$REVISION' --project=$PROJECT --freshness=1h --order=asc"
+log_command() {
+  echo "Read its log: gcloud logging read 'resource.labels.revision_name=$REVISION' --project=$PROJECT --freshness=1h --order=asc"
 }
 
-# refuse WHY: the candidate gets no traffic.
-refuse() {
-  say "$(how_to_read_its_log)"
-  if [ -n "$SERVING" ]; then die "$* It gets no traffic: $(echo "$SERVING" | cut -d' ' -f1 | tr '\n' ' ')goes on serving."; fi
-  die "$* It was the first: the service stays private, and nothing else serves."
+# reject_candidate REASON: end the script. The candidate has no traffic.
+reject_candidate() {
+  log "$(log_command)"
+  if [ -z "$SERVING" ]; then die "$* It was the first revision: the service stays private and has no working revision."; fi
+  die "$* The candidate got no traffic; still serving: $(cut -d' ' -f1 <<<"$SERVING" | paste -s -d' ' -)"
 }

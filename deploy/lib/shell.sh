@@ -1,31 +1,42 @@
 # shellcheck shell=bash
-# Commands that are shown. `run` changes something, `learn` reads back what is known only later, `ask` decides what to do.
-# With --dry-run, standard output is a script: run and learn print their command for pasting and run nothing; ask still asks.
+# Run commands, show them, or only print them.
+#
+#   run COMMAND...            execute a command that changes something
+#   capture NAME COMMAND...   store the output of a command in the variable NAME
+#   query COMMAND...          print the output of a read-only command; nothing if the resource does not exist
+#
+# With --dry-run, standard output is a script that can be pasted: `run` and `capture` print their command and execute
+# nothing. `query` is always executed.
+#
+# Sets:  DRY_RUN     true if --dry-run was given
+#        ERROR_FILE  holds the error output of the last command
+#        WORK        a temporary folder, see make_work_folder
 
 DRY_RUN=false
-ERRORS=$(mktemp)
+ERROR_FILE=$(mktemp)
 WORK=
-trap 'rm -rf "$ERRORS" "$WORK"' EXIT
+trap 'rm -rf "$ERROR_FILE" "$WORK"' EXIT
 
-say() { echo "$*" >&2; }
+log() { echo "$*" >&2; }
 
 die() {
-  say "$TARGET/$VERB.sh: $*"
+  log "error: $*"
   exit 1
 }
 
 step() {
-  if $DRY_RUN; then printf '\n# %s\n' "$*"; else say "== $*"; fi
+  if $DRY_RUN; then printf '\n# %s\n' "$*"; else log "== $*"; fi
 }
 
-# Words as they can be pasted. $NAME inside a word is a value known only later: double quotes let the shell fill it in.
+# quote WORDS...: print a command as it can be pasted. $NAME inside a word is a value that is known only later; double quotes
+# let the shell insert it.
 quote() {
   local word flag line=
   for word in "$@"; do
     flag=
     if [[ $word =~ ^(--[a-z-]+=)(.*)$ ]]; then flag=${BASH_REMATCH[1]} word=${BASH_REMATCH[2]}; fi
     case $word in
-      *'$'[A-Z]*) word="\"$word\"" ;;
+      *'$'[A-Za-z]*) word="\"$word\"" ;;
       '' | *[!A-Za-z0-9_./:=@,+-]*) word="'$word'" ;;
     esac
     line+=" $flag$word"
@@ -33,94 +44,108 @@ quote() {
   echo "${line# }"
 }
 
-# Run a command, show its errors and keep them for `cure`. What it prints goes where it always goes.
-attempt() { { "$@" 2>&1 >&3 | tee "$ERRORS" >&2; } 3>&1; }
+# execute COMMAND...: show the errors of a command and keep them in ERROR_FILE for `hint`; its output stays where it is.
+execute() { { "$@" 2>&1 >&3 | tee "$ERROR_FILE" >&2; } 3>&1; }
 
-# run COMMAND...: what changes something. A service account just made takes a while to be known everywhere: then, again.
+# run COMMAND...: a new service account is not known everywhere at once, so that error is retried.
 run() {
-  local tries=0
+  local retries=0
   if $DRY_RUN; then
     quote "$@"
     return
   fi
-  say "+ $(quote "$@")"
-  until attempt "$@"; do
-    tries=$((tries + 1))
-    if [ $tries -gt "${PATIENCE:-6}" ] || ! grep -qi 'service account .*does not exist' "$ERRORS"; then return 1; fi
-    say "The new service account is not known everywhere yet; again in 10 s ..."
+  log "+ $(quote "$@")"
+  until execute "$@"; do
+    retries=$((retries + 1))
+    if [ $retries -gt "${MAX_RETRIES:-6}" ] || ! grep -qi 'service account .*does not exist' "$ERROR_FILE"; then return 1; fi
+    log "The new service account is not known everywhere yet; retrying in 10 s ..."
     sleep 10
   done
 }
 
-# learn NAME COMMAND...: NAME=$(COMMAND), for values that exist only once the commands before have run.
-learn() {
-  local name=$1 value
+# capture NAME COMMAND...: NAME=$(COMMAND). In a dry run the value of NAME is the text $NAME.
+capture() {
+  local _name=$1 _value
   shift
   if $DRY_RUN; then
-    echo "$name=\$($(quote "$@"))"
-    printf -v "$name" '$%s' "$name"
+    echo "$_name=\$($(quote "$@"))"
+    printf -v "$_name" '$%s' "$_name"
     return
   fi
-  say "+ $name=\$($(quote "$@"))"
-  value=$(attempt "$@") || die "could not read $name. $(cure)"
-  printf -v "$name" %s "$value"
+  log "+ $_name=\$($(quote "$@"))"
+  _value=$(execute "$@") || die "could not read $_name. $(hint)"
+  printf -v "$_name" %s "$_value"
 }
 
-# ask COMMAND...: print what a read-only command says, and nothing when what it asks for is not there. Whatever else goes
-# wrong ends the script: a missing permission must never be taken for a missing thing.
-ask() {
-  if "$@" 2>"$ERRORS"; then return; fi
-  if grep -qE 'NOT_FOUND|[Nn]ot found|Cannot find|does not contain an App Engine application' "$ERRORS"; then return; fi
-  if $DRY_RUN && grep -qE 'SERVICE_DISABLED|has not been used in project' "$ERRORS"; then return; fi # the dry run enabled no API
-  cat "$ERRORS" >&2
-  die "$(quote "$@") failed. $(cure)"
+# query COMMAND...: only a missing resource gives empty output. Every other error ends the script, because a missing
+# permission must not be mistaken for a missing resource.
+query() {
+  if "$@" 2>"$ERROR_FILE"; then return; fi
+  if grep -qE 'NOT_FOUND|[Nn]ot found|Cannot find|does not contain an App Engine application' "$ERROR_FILE"; then return; fi
+  if $DRY_RUN && grep -qE 'SERVICE_DISABLED|has not been used in project' "$ERROR_FILE"; then return; fi # the dry run enabled no API
+  cat "$ERROR_FILE" >&2
+  die "command failed: $(quote "$@"). $(hint)"
 }
 
+# exists COMMAND...: whether the read-only command prints anything.
 exists() {
-  local found
-  found=$(ask "$@") || exit 1
-  [ -n "$found" ]
+  local output
+  output=$(query "$@") || exit 1
+  [ -n "$output" ]
 }
 
-# What to do about the error that gcloud has just shown.
-cure() {
-  case $(cat "$ERRORS") in
+# hint: how to fix the error in ERROR_FILE.
+hint() {
+  local errors
+  errors=$(cat "$ERROR_FILE")
+  case $errors in
     *SERVICE_DISABLED* | *"has not been used in project"*)
-      echo "An API is not enabled, or not known to be yet: wait a minute and run the same command again."
+      echo "An API is not enabled, or was enabled a moment ago. Wait a minute and run the same command again."
       ;;
     *"permitted customer"* | *"organization policy"*)
-      echo "Your organisation forbids it: set PUBLIC=false, or ask for an exception from its policy."
+      echo "An organization policy forbids this. Set PUBLIC=false, or ask the organization's administrator for an exception."
       ;;
     *PERMISSION_DENIED* | *"does not have permission"* | *[Ff]orbidden* | *"do not have permission"*)
-      echo "The caller (gcloud config get account) lacks a role in $PROJECT: ask its owner for those listed in deploy/README.md."
+      echo "The caller (gcloud config get account) lacks a role in $PROJECT. Ask the project's owner for the roles listed in deploy/README.md."
       ;;
     *UNAUTHENTICATED* | *"gcloud auth login"*)
       echo "Log in: gcloud auth login"
       ;;
-    *) echo "The lines above say why; mend it and run the same command again." ;;
+    *) echo "Fix the error shown above and run the same command again." ;;
   esac
 }
 
 confirm() {
   local answer=
   if $DRY_RUN || $YES; then return; fi
-  printf '%s Go on? [y/N] ' "$*" >&2
+  printf '%s Continue? [y/N] ' "$*" >&2
   read -r answer || true
-  [[ $answer == [yY]* ]] || die "stopped; nothing was changed. Answer y, or give --yes."
+  [[ $answer == [yY]* ]] || die "not confirmed; nothing was changed. Answer y, or add --yes."
 }
 
-# render FILE: the file without its comment lines, and with each ${NAME} replaced by the variable's value.
+make_work_folder() {
+  if [ -z "$WORK" ]; then capture WORK mktemp -d; fi
+}
+
+# render FILE [NAME=VALUE...]: print the file without its comment lines, with each ${NAME} replaced by the given VALUE, or
+# else by the variable NAME.
 render() {
-  local text name
-  text=$(sed -E '/^ *#( |$)/d' "$1") # and keep #cloud-config
+  local text before name value pair
+  text=$(sed -E '/^ *#( |$)/d' "$1") # keeps #cloud-config
+  shift
   while [[ $text =~ \$\{([A-Z_]+)\} ]]; do
     name=${BASH_REMATCH[1]}
-    text=${text//"\${$name}"/"${!name}"}
+    value=${!name-}
+    for pair in "$@"; do
+      if [ "${pair%%=*}" = "$name" ]; then value=${pair#*=}; fi
+    done
+    before=${text%%"\${$name}"*}
+    text=$before$value${text#*"\${$name}"}
   done
   printf '%s\n' "$text"
 }
 
-# write FILE TEXT
-write() {
+# write_file FILE TEXT
+write_file() {
   if $DRY_RUN; then printf 'cat >"%s" <<END\n%s\nEND\n' "$1" "$2"; else printf '%s\n' "$2" >"$1"; fi
 }

@@ -1,4 +1,4 @@
-"""What is asked of several targets in the same way. The tests say which, and what is special about each."""
+"""Checks that several targets share."""
 
 import json
 
@@ -8,15 +8,15 @@ from .simulator import Cloud
 DOMAIN = "quintet.example.com"
 
 
-def printed_curl_classifies(workplace: Workplace, deployed: Outcome) -> None:
-    """The last line that a deployment prints is a command that works."""
+def check_printed_curl(workplace: Workplace, deployed: Outcome) -> None:
+    """The last line that a deployment prints is a curl command that classifies an image."""
     answer = workplace.run("bash", "-c", deployed.out.strip().splitlines()[-1])
     assert json.loads(answer.out)["predictions"][0]["label"], answer
 
 
-def certificate_comes(cloud: Cloud, workplace: Workplace, deploy: str) -> Outcome:
-    """DOMAIN points to the address and has its certificate: the next deployment tests it, and HTTP redirects there."""
-    (address,) = {thing["address"] for thing in cloud.compute.named("addresses").values()}
+def check_https_once_certificate_is_active(cloud: Cloud, workplace: Workplace, deploy: str) -> Outcome:
+    """Once DOMAIN resolves and its certificate is active, a deployment tests HTTPS, and HTTP redirects to it."""
+    (address,) = {resource["address"] for resource in cloud.compute.named("addresses").values()}
     cloud.compute.issue_certificates()
     cloud.balancer.domains[DOMAIN] = address
     outcome = workplace.run(deploy)
@@ -27,8 +27,8 @@ def certificate_comes(cloud: Cloud, workplace: Workplace, deploy: str) -> Outcom
     return outcome
 
 
-def dry_run_can_be_pasted(cloud: Cloud, workplace: Workplace, deploy: str) -> None:
-    """A dry run changes nothing, and what it prints deploys."""
+def check_dry_run_output_deploys(cloud: Cloud, workplace: Workplace, deploy: str) -> None:
+    """A dry run changes nothing, and its output is a script that deploys."""
     printed = workplace.run(deploy, "--dry-run")
     assert printed.code == 0, printed
     assert cloud.changes() == []

@@ -1,4 +1,4 @@
-"""What is checked before anything is changed: arguments, settings, tools, login, project, commit and bundle."""
+"""Checks before the first change: arguments, settings, tools, login, project, commit and bundle."""
 
 import os
 from pathlib import Path
@@ -9,18 +9,17 @@ from .conftest import PROJECT, Workplace
 from .simulator import Cloud
 from .simulator.service import permission_denied
 
-SCRIPTS = [
-    f"deploy/{target}/{verb}.sh" for target in ("cloudrun", "gae", "functions") for verb in ("deploy", "teardown")
-]
+TARGETS = ("cloudrun", "functions", "gae", "gce", "gke")
+SCRIPTS = [f"deploy/{target}/{verb}.sh" for target in TARGETS for verb in ("deploy", "teardown")]
 DEPLOY = "deploy/cloudrun/deploy.sh"
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_missing_settings_file_is_named_with_its_cure(script: str, workplace: Workplace) -> None:
+def test_missing_settings_file_is_named_with_the_fix(script: str, workplace: Workplace) -> None:
     (workplace.folder / "deploy/staging.env").unlink()
     outcome = workplace.run(script)
     assert outcome.code == 1
-    assert "there is no deploy/staging.env. Make it: cp deploy/staging.env.example deploy/staging.env" in outcome.err
+    assert "deploy/staging.env not found. Create it: cp deploy/staging.env.example deploy/staging.env" in outcome.err
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -31,58 +30,58 @@ def test_help_names_the_arguments(script: str, workplace: Workplace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
-        (["--fast"], "'--fast' is no argument"),
-        (["--env", "test"], "--env 'test' is not known"),
-        (["--env"], "--env"),
+        (["--fast"], "unknown argument '--fast'; known arguments: --env staging|production, --yes, --dry-run"),
+        (["--env", "test"], "invalid --env 'test': expected staging or production"),
+        (["--env"], "missing value of --env: expected staging or production"),
     ],
 )
-def test_wrong_arguments(words: list[str], said: str, workplace: Workplace) -> None:
+def test_invalid_arguments_are_rejected(words: list[str], message: str, workplace: Workplace) -> None:
     outcome = workplace.run(DEPLOY, *words)
     assert outcome.code == 1
-    assert said in outcome.err
+    assert message in outcome.err
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
-        ("PROJECT", None, "PROJECT is missing. Add a line PROJECT=..."),
-        ("REGION", None, "REGION is missing"),
-        ("PROJECT", "Quintet", "PROJECT=Quintet is not right"),
-        ("SERVICE", "quintet;ls", "SERVICE=quintet;ls is not right"),
-        ("SERVICE", "$(touch broken)", "SERVICE=$(touch broken) is not right"),
+        ("PROJECT", None, "missing setting PROJECT: expected a project ID: 6 to 30"),
+        ("REGION", None, "missing setting REGION: expected a region, such as europe-west1. Add a line REGION=..."),
+        ("PROJECT", "Quintet", "invalid PROJECT 'Quintet': expected a project ID"),
+        ("SERVICE", "quintet;ls", "invalid SERVICE 'quintet;ls': expected"),
+        ("SERVICE", "$(touch broken)", "invalid SERVICE '$(touch broken)'"),
         ("SERVICE", "a-name-of-more-than-20-characters", "2 to 20 lower-case letters"),
-        ("MODEL", "../elsewhere", "MODEL=../elsewhere is not right"),
-        ("MEMORY", "512MB", "a number, then Mi or Gi, such as 512Mi"),
-        ("PUBLIC", "yes", "true (everybody may call) or false"),
-        ("CONCURRENCY", "0", "1 to 999 requests"),
-        ("MIN_INSTANCES", "9", "MIN_INSTANCES=9 is more than MAX_INSTANCES=2"),
-        ("COLOUR", "red", "COLOUR is no setting. Known: PROJECT REGION SERVICE"),
-        ("MODEL", "model/none", "there is no bundle in model/none"),
+        ("MODEL", "../elsewhere", "invalid MODEL '../elsewhere': expected a folder below model/"),
+        ("MEMORY", "512MB", "invalid MEMORY '512MB': expected a number followed by Mi or Gi, such as 512Mi"),
+        ("PUBLIC", "yes", "invalid PUBLIC 'yes': expected true or false"),
+        ("CONCURRENCY", "0", "invalid CONCURRENCY '0': expected a number from 1 to 999"),
+        ("MIN_INSTANCES", "9", "invalid MIN_INSTANCES '9': expected at most MAX_INSTANCES, which is 2"),
+        ("COLOUR", "red", "unknown setting COLOUR; known settings: PROJECT REGION SERVICE"),
+        ("MODEL", "model/none", "no bundle in model/none"),
     ],
 )
-def test_wrong_settings_are_named_with_the_rule(
-    name: str, value: str | None, said: str, cloud: Cloud, workplace: Workplace
+def test_invalid_setting_is_named_with_its_allowed_values(
+    name: str, value: str | None, message: str, cloud: Cloud, workplace: Workplace
 ) -> None:
     workplace.settings(**{name: value})
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
-    assert said in outcome.err
+    assert message in outcome.err
     assert cloud.changes() == []
     assert not (workplace.folder / "broken").exists()
 
 
-def test_line_that_is_no_setting_is_never_executed(workplace: Workplace) -> None:
+def test_settings_file_is_not_executed(workplace: Workplace) -> None:
     with (workplace.folder / "deploy/staging.env").open("a") as file:
         file.write("touch broken\n")
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
-    assert "'touch broken' should be NAME=VALUE" in outcome.err
+    assert "invalid line 'touch broken': expected NAME=VALUE" in outcome.err
     assert not (workplace.folder / "broken").exists()
 
 
-def test_no_gcloud_on_path(workplace: Workplace, tmp_path: Path) -> None:
+def test_missing_gcloud_is_reported_with_the_fix(workplace: Workplace, tmp_path: Path) -> None:
     for tool in ("bash", "env", "dirname", "mktemp", "git", "python3", "rm", "cat"):
         found = next(Path(p) / tool for p in ("/usr/bin", "/bin") if (Path(p) / tool).exists())
         (tmp_path / tool).symlink_to(found)
@@ -93,48 +92,48 @@ def test_no_gcloud_on_path(workplace: Workplace, tmp_path: Path) -> None:
     )
 
 
-def test_not_logged_in(workplace: Workplace, tmp_path: Path) -> None:
+def test_missing_login_is_reported_with_the_fix(workplace: Workplace, tmp_path: Path) -> None:
     outcome = workplace.run(DEPLOY, CLOUDSDK_CONFIG=str(tmp_path), CLOUDSDK_AUTH_ACCESS_TOKEN_FILE="")
     assert outcome.code == 1
     assert "Log in: gcloud auth login" in outcome.err
 
 
-def test_project_that_the_caller_may_not_see(cloud: Cloud, workplace: Workplace) -> None:
+def test_inaccessible_project_is_named(cloud: Cloud, workplace: Workplace) -> None:
     cloud.fail("GET serviceusage", permission_denied("serviceusage.services.list", PROJECT))
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
-    assert f"cannot look into project {PROJECT} (PROJECT in deploy/staging.env)" in outcome.err
+    assert f"could not read project {PROJECT} (PROJECT in deploy/staging.env)" in outcome.err
 
 
-def test_production_refuses_what_is_not_committed(cloud: Cloud, workplace: Workplace) -> None:
+def test_production_rejects_uncommitted_changes(cloud: Cloud, workplace: Workplace) -> None:
     workplace.settings("production")
     with (workplace.folder / "app/__init__.py").open("a") as file:
         file.write("# not committed\n")
     outcome = workplace.run(DEPLOY, "--env", "production", "--yes")
     assert outcome.code == 1
-    assert "there are changes that are not committed" in outcome.err
+    assert "uncommitted changes (git status)" in outcome.err
     assert cloud.changes() == []
 
 
 @pytest.mark.parametrize("answer", ["n\n", ""])
-def test_production_asks_and_names_what_changes(answer: str, cloud: Cloud, workplace: Workplace) -> None:
+def test_production_asks_for_confirmation(answer: str, cloud: Cloud, workplace: Workplace) -> None:
     workplace.settings("production")
     outcome = workplace.run(DEPLOY, "--env", "production", answer=answer)
     assert outcome.code == 1
     assert f"(model/imagenet) to cloudrun as quintet in {PROJECT}, europe-west1; public: false." in outcome.err
-    assert "This changes production. Go on? [y/N]" in outcome.err
-    assert "stopped; nothing was changed" in outcome.err
+    assert "This changes production. Continue? [y/N]" in outcome.err
+    assert "not confirmed; nothing was changed" in outcome.err
     assert cloud.changes() == []
 
 
-def test_changes_that_are_not_committed_have_an_image_of_their_own(cloud: Cloud, workplace: Workplace) -> None:
+def test_uncommitted_changes_are_part_of_the_image_tag(cloud: Cloud, workplace: Workplace) -> None:
     with (workplace.folder / "app/__init__.py").open("a") as file:
         file.write("# not committed\n")
     assert "-changed-" in workplace.run(DEPLOY, "--dry-run").out
     assert cloud.changes() == []
 
 
-def test_every_script_is_executable_and_every_part_is_not() -> None:
+def test_only_the_scripts_are_executable() -> None:
     root = Path(__file__).parents[2] / "deploy"
     for path in root.rglob("*.sh"):
         assert os.access(path, os.X_OK) == (path.name in ("deploy.sh", "teardown.sh")), path

@@ -29,7 +29,7 @@ CREDENTIALS = '#!/bin/sh\necho "$HOME $*" >>/run/credentials.log\n'
 def render(image: str) -> str:
     """cloud-init.yaml as deploy.sh fills it in."""
     script = (
-        "source deploy/lib/shell.sh; REGISTRY=europe-west1-docker.pkg.dev IMAGE=$1; render deploy/gce/cloud-init.yaml"
+        "source deploy/lib/shell.sh; render deploy/gce/cloud-init.yaml REGISTRY=europe-west1-docker.pkg.dev IMAGE=$1"
     )
     done = subprocess.run(["bash", "-c", script, "bash", image], cwd=ROOT, capture_output=True, text=True, check=True)
     return done.stdout
@@ -86,7 +86,7 @@ def instance(system: str, docker_socket: Path, tmp_path_factory: pytest.TempPath
     engine("rm", "--force", "--time=0", "quintet", check=False)
 
 
-def test_cloud_init_and_systemd_understand_every_line(system: str, tmp_path: Path) -> None:
+def test_cloud_init_and_systemd_accept_the_file(system: str, tmp_path: Path) -> None:
     text = render("image@sha256:0")
     (tmp_path / "user-data").write_text(text)
     (unit,) = yaml.safe_load(text)["write_files"]
@@ -98,7 +98,7 @@ def test_cloud_init_and_systemd_understand_every_line(system: str, tmp_path: Pat
     assert "quintet.service" not in verified.stderr
 
 
-def test_an_instance_boots_serves_and_restarts_a_killed_app(instance: tuple[str, int]) -> None:
+def test_instance_boots_serves_and_restarts_a_killed_app(instance: tuple[str, int]) -> None:
     name, port = instance
     try:
         until(lambda: get(port, "/ready")[0] == 200, 60)

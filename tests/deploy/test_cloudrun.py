@@ -1,4 +1,4 @@
-"""deploy/cloudrun: first, second and new deployments, failures, and the way back."""
+"""deploy/cloudrun: first, second and new deployments, failures, public access and teardown."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import INVOKER, PROJECT, ROOT, Deployments, Workplace
-from .scenarios import printed_curl_classifies
+from .scenarios import check_printed_curl
 from .simulator import Cloud
 from .simulator.service import Refusal, api_not_enabled, permission_denied
 from .simulator.workloads import unpack
@@ -17,24 +17,26 @@ DEPLOY = "deploy/cloudrun/deploy.sh"
 TEARDOWN = "deploy/cloudrun/teardown.sh"
 
 
-def test_first_deployment_is_tested_before_anybody_may_see_it(deployed: Deployments, cloud: Cloud) -> None:
+def test_first_deployment_is_tested_before_it_is_public(deployed: Deployments, cloud: Cloud) -> None:
     outcome = deployed("cloudrun", PUBLIC="true")
-    assert "all 7 checks passed" in outcome.out or "checks passed" in outcome.out
+    assert "all 9 checks passed" in outcome.out
     assert all(request.startswith("candidate---quintet ") for request in deployed.requests)
     assert any("POST /predict 200" in request for request in deployed.requests)
     created = next(
         i for i, change in enumerate(deployed.changes) if change.endswith("/namespaces/quintet-staging/services")
     )
-    opened = next(i for i, change in enumerate(deployed.changes) if change.endswith("services/quintet:setIamPolicy"))
-    assert created < opened
+    made_public = next(
+        i for i, change in enumerate(deployed.changes) if change.endswith("services/quintet:setIamPolicy")
+    )
+    assert created < made_public
     assert cloud.run.invokers("quintet") == {"allUsers"}
 
 
-def test_the_printed_curl_classifies_a_photo(deployed: Deployments, workplace: Workplace) -> None:
-    printed_curl_classifies(workplace, deployed("cloudrun", PUBLIC="true"))
+def test_printed_curl_command_classifies_an_image(deployed: Deployments, workplace: Workplace) -> None:
+    check_printed_curl(workplace, deployed("cloudrun", PUBLIC="true"))
 
 
-def test_the_service_is_as_service_yaml_says(deployed: Deployments, cloud: Cloud) -> None:
+def test_service_has_the_fields_of_service_yaml(deployed: Deployments, cloud: Cloud) -> None:
     deployed("cloudrun", PUBLIC="true")
     service = cloud.run.services["quintet"]
     template = service["spec"]["template"]
@@ -47,16 +49,21 @@ def test_the_service_is_as_service_yaml_says(deployed: Deployments, cloud: Cloud
     assert template["spec"]["serviceAccountName"] == f"quintet-run@{PROJECT}.iam.gserviceaccount.com"
     assert template["metadata"]["annotations"]["run.googleapis.com/startup-cpu-boost"] == "true"
     assert template["metadata"]["annotations"]["autoscaling.knative.dev/maxScale"] == "2"
+    assert template["metadata"]["annotations"]["run.googleapis.com/execution-environment"] == "gen2"
+    assert template["spec"]["timeoutSeconds"] == 60
+    assert container["env"] == [{"name": "LOG_FORMAT", "value": "json"}, {"name": "WEB_CONCURRENCY", "value": "1"}]
+    start = container["startupProbe"]
+    assert (start["periodSeconds"], start["failureThreshold"]) == (1, 60)
     assert service["metadata"]["annotations"]["run.googleapis.com/minScale"] == "0"
 
 
-def test_the_running_account_has_no_role(deployed: Deployments, cloud: Cloud) -> None:
+def test_service_account_has_no_role(deployed: Deployments, cloud: Cloud) -> None:
     deployed("cloudrun", PUBLIC="true")
     members = {m: b["role"] for b in cloud.resourcemanager.policy["bindings"] for m in b["members"]}
     assert members == {f"serviceAccount:quintet-build@{PROJECT}.iam.gserviceaccount.com": "roles/run.builder"}
 
 
-def test_the_archive_holds_the_app_and_the_bundle_and_nothing_else(deployed: Deployments, cloud: Cloud) -> None:
+def test_archive_contains_only_the_app_and_the_bundle(deployed: Deployments, cloud: Cloud) -> None:
     deployed("cloudrun", PUBLIC="true")
     (archive,) = cloud.storage.buckets[f"{PROJECT}_cloudbuild"].values()
     names = set(unpack(archive))
@@ -73,10 +80,10 @@ def test_second_deployment_changes_nothing(deployed: Deployments, cloud: Cloud, 
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 0, outcome
     assert cloud.changes() == []
-    assert "serves already: nothing to deploy" in outcome.err
+    assert "is already serving; nothing to deploy" in outcome.err
 
 
-def test_new_version_is_tested_without_traffic_then_gets_it(
+def test_new_release_is_tested_without_traffic_and_then_promoted(
     deployed: Deployments, cloud: Cloud, workplace: Workplace
 ) -> None:
     deployed("cloudrun", PUBLIC="true")
@@ -94,7 +101,7 @@ def test_new_version_is_tested_without_traffic_then_gets_it(
     assert cloud.run.invokers("quintet") == {"allUsers"}
 
 
-def test_candidate_that_never_gets_ready_gets_no_traffic(
+def test_candidate_that_is_never_ready_gets_no_traffic(
     deployed: Deployments, cloud: Cloud, workplace: Workplace
 ) -> None:
     deployed("cloudrun", PUBLIC="true")
@@ -103,12 +110,12 @@ def test_candidate_that_never_gets_ready_gets_no_traffic(
     cloud.run.never_ready = True
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
-    assert f"It gets no traffic: {before} goes on serving." in outcome.err
-    assert "Its log: gcloud logging read" in outcome.err
+    assert f"The candidate got no traffic; still serving: {before}\n" in outcome.err
+    assert "Read its log: gcloud logging read" in outcome.err
     assert cloud.run.serving("quintet") == before
 
 
-def test_wrong_answer_gets_no_traffic_and_the_next_try_does(
+def test_candidate_with_wrong_predictions_gets_no_traffic_and_the_next_run_promotes_it(
     deployed: Deployments, cloud: Cloud, workplace: Workplace
 ) -> None:
     deployed("cloudrun", PUBLIC="true")
@@ -121,22 +128,22 @@ def test_wrong_answer_gets_no_traffic_and_the_next_try_does(
     assert "failed the smoke test" in outcome.err
     assert cloud.run.serving("quintet") == before
     cloud.forget()
-    outcome = workplace.run(DEPLOY)  # nothing is built or deployed again: the revision is there
+    outcome = workplace.run(DEPLOY)  # the revision exists, so nothing is built or deployed
     assert outcome.code == 0, outcome
     assert cloud.changes("builds|replace") == []
     assert cloud.run.serving("quintet") != before
 
 
-def test_permission_denied_says_what_to_do(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_permission_error_names_the_fix(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
     deployed("cloudrun", PUBLIC="true")
     workplace.new_commit()
     cloud.fail("PUT .*/services/quintet", permission_denied("run.services.update", "quintet"))
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
-    assert f"lacks a role in {PROJECT}: ask its owner" in outcome.err
+    assert f"lacks a role in {PROJECT}. Ask the project's owner for the roles" in outcome.err
 
 
-def test_missing_permission_is_not_taken_for_a_missing_thing(cloud: Cloud, workplace: Workplace) -> None:
+def test_missing_permission_is_not_mistaken_for_a_missing_resource(cloud: Cloud, workplace: Workplace) -> None:
     cloud.fail("GET iam.googleapis.com", permission_denied("iam.serviceAccounts.get", "quintet-run"))
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
@@ -144,7 +151,7 @@ def test_missing_permission_is_not_taken_for_a_missing_thing(cloud: Cloud, workp
     assert cloud.changes("serviceAccounts") == []
 
 
-def test_api_that_cannot_be_enabled(cloud: Cloud, workplace: Workplace) -> None:
+def test_api_that_cannot_be_enabled_is_named(cloud: Cloud, workplace: Workplace) -> None:
     cloud.fail("batchEnable", permission_denied("serviceusage.services.enable", PROJECT))
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
@@ -152,15 +159,15 @@ def test_api_that_cannot_be_enabled(cloud: Cloud, workplace: Workplace) -> None:
     assert cloud.changes() == [f"POST serviceusage.googleapis.com/v1/projects/{PROJECT}/services:batchEnable"]
 
 
-def test_api_that_is_not_known_to_be_enabled_yet(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_api_that_is_still_reported_as_disabled(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
     deployed("cloudrun", PUBLIC="true")
     cloud.fail("GET .*/namespaces/.*/services", api_not_enabled("run.googleapis.com", PROJECT))
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
-    assert "wait a minute and run the same command again" in outcome.err
+    assert "Wait a minute and run the same command again" in outcome.err
 
 
-def test_public_service_is_closed_when_the_setting_says_so(
+def test_public_false_makes_a_public_service_private_first(
     deployed: Deployments, cloud: Cloud, workplace: Workplace
 ) -> None:
     deployed("cloudrun", PUBLIC="true")
@@ -169,12 +176,12 @@ def test_public_service_is_closed_when_the_setting_says_so(
     assert outcome.code == 0, outcome
     assert cloud.run.invokers("quintet") == set()
     changes = cloud.changes("quintet")
-    assert changes[0].endswith("services/quintet:setIamPolicy")  # closed before anything else
+    assert changes[0].endswith("services/quintet:setIamPolicy")  # before any other change
 
 
-def test_local_build_is_shown_with_every_command(cloud: Cloud, workplace: Workplace, tmp_path: Path) -> None:
+def test_dry_run_shows_every_command_of_a_local_build(cloud: Cloud, workplace: Workplace, tmp_path: Path) -> None:
     docker = tmp_path / "docker"
-    docker.write_text("#!/bin/sh\n[ $1 = info ]\n")  # it works, and a dry run starts nothing else of it
+    docker.write_text("#!/bin/sh\n[ $1 = info ]\n")  # a dry run calls only `docker info`
     docker.chmod(0o755)
     workplace.settings(BUILD="local")
     printed = workplace.run(DEPLOY, "--dry-run", PATH=f"{tmp_path}:{workplace.environment['PATH']}")
@@ -185,13 +192,11 @@ def test_local_build_is_shown_with_every_command(cloud: Cloud, workplace: Workpl
     assert cloud.changes() == []
 
 
-def test_teardown_lists_asks_and_removes_what_was_made(
-    deployed: Deployments, cloud: Cloud, workplace: Workplace
-) -> None:
+def test_teardown_lists_confirms_and_removes(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
     deployed("cloudrun", PUBLIC="true")
-    refused = workplace.run(TEARDOWN, answer="n\n")
-    assert refused.code == 1
-    assert "service account quintet-run@" in refused.err
+    declined = workplace.run(TEARDOWN, answer="n\n")
+    assert declined.code == 1
+    assert "service account quintet-run@" in declined.err
     assert cloud.changes() == []
     outcome = workplace.run(TEARDOWN, answer="y\n")
     assert outcome.code == 0, outcome
@@ -201,11 +206,11 @@ def test_teardown_lists_asks_and_removes_what_was_made(
     cloud.forget()
     again = workplace.run(TEARDOWN, "--yes")
     assert again.code == 0, again
-    assert "Nothing of quintet on cloudrun is left" in again.err
+    assert "No resources of quintet on cloudrun are left" in again.err
     assert cloud.changes() == []
 
 
-def test_teardown_of_a_half_made_deployment(cloud: Cloud, workplace: Workplace) -> None:
+def test_teardown_of_an_incomplete_deployment(cloud: Cloud, workplace: Workplace) -> None:
     cloud.fail("POST artifactregistry", permission_denied("artifactregistry.repositories.create", PROJECT))
     assert workplace.run(DEPLOY).code == 1
     cloud.forget()
@@ -216,7 +221,9 @@ def test_teardown_of_a_half_made_deployment(cloud: Cloud, workplace: Workplace) 
 
 
 @pytest.mark.parametrize("kind", ["person", "service account"])
-def test_identity_token_fits_the_login(kind: str, deployed: Deployments, workplace: Workplace, tmp_path: Path) -> None:
+def test_identity_token_matches_the_kind_of_login(
+    kind: str, deployed: Deployments, workplace: Workplace, tmp_path: Path
+) -> None:
     deployed("cloudrun", PUBLIC="true")
     workplace.settings(INVOKER="-", PUBLIC="false")
     login = {"CLOUDSDK_CONFIG": str(tmp_path), "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": ""}
@@ -239,7 +246,7 @@ def test_identity_token_fits_the_login(kind: str, deployed: Deployments, workpla
     assert ("--audiences=" in outcome.err) == (kind == "service account")
 
 
-def test_failed_build_deploys_nothing_and_the_next_try_finishes_the_job(cloud: Cloud, workplace: Workplace) -> None:
+def test_failed_build_deploys_nothing_and_the_next_run_succeeds(cloud: Cloud, workplace: Workplace) -> None:
     cloud.cloudbuild.fails = True
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
@@ -254,7 +261,7 @@ def test_failed_build_deploys_nothing_and_the_next_try_finishes_the_job(cloud: C
     assert cloud.run.serving("quintet")
 
 
-def test_dry_run_changes_nothing_and_what_it_prints_can_be_pasted(cloud: Cloud, workplace: Workplace) -> None:
+def test_dry_run_changes_nothing_and_its_output_deploys(cloud: Cloud, workplace: Workplace) -> None:
     printed = workplace.run(DEPLOY, "--dry-run")
     assert printed.code == 0, printed
     assert "-changed-" not in printed.out
@@ -263,17 +270,19 @@ def test_dry_run_changes_nothing_and_what_it_prints_can_be_pasted(cloud: Cloud, 
     pasted = workplace.run("bash", "-euo", "pipefail", "-c", printed.out)
     assert pasted.code == 0, pasted
     assert cloud.run.serving("quintet")
-    # Private by default: strangers are turned away, and the smoke test brought a token.
+    # Private by default: requests without a token are rejected, and the smoke test sends one.
     assert cloud.run.invokers("quintet") == set()
     assert not cloud.run.may_call("quintet", {})
     assert cloud.frontend.requests[0] == "candidate---quintet GET /ready 200"
 
 
-def test_organisation_that_forbids_public_services(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_organization_policy_that_forbids_public_services(
+    deployed: Deployments, cloud: Cloud, workplace: Workplace
+) -> None:
     deployed("cloudrun", PUBLIC="true")
     cloud.run.policies.clear()
     reason = "One or more users named in the policy do not belong to a permitted customer."
     cloud.fail("services/quintet:setIamPolicy", Refusal(400, "FAILED_PRECONDITION", reason))
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
-    assert "could not be opened. Your organisation forbids it: set PUBLIC=false" in outcome.err
+    assert "could not be made public. An organization policy forbids this. Set PUBLIC=false" in outcome.err

@@ -1,7 +1,8 @@
-"""What deploy/*.md quotes: every gcloud line is known to gcloud, and every file is there."""
+"""deploy/*.md: gcloud accepts every quoted command, every link has a target, and the table of settings is complete."""
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from .conftest import PROJECT, ROOT, Workplace
 PAGES = sorted((ROOT / "deploy").rglob("README.md"))
 
 
-def test_every_quoted_gcloud_line_is_known_to_gcloud(workplace: Workplace, tmp_path: Path) -> None:
+def test_gcloud_accepts_every_quoted_command(workplace: Workplace, tmp_path: Path) -> None:
     lines = [line for page in PAGES for line in re.findall(r"(?:^|`)(gcloud [^`\n]+)", page.read_text(), re.M)]
     lines = [line for line in lines if "--" in line and not line.endswith(("--to-revisions", "set-traffic"))]
     lines = [line.replace("PROJECT", PROJECT) for line in lines]
@@ -23,6 +24,31 @@ def test_every_quoted_gcloud_line_is_known_to_gcloud(workplace: Workplace, tmp_p
     checked = json.loads(outcome.out)
     assert len(checked) == len(lines)
     assert [(found["command_string"], found["error_message"]) for found in checked if not found["success"]] == []
+
+
+def test_table_of_settings_is_complete() -> None:
+    script = """
+        source deploy/lib/settings.sh
+        for name in $SETTINGS; do
+          default=DEFAULT_$name allowed=ALLOWED_$name meaning=MEANING_$name
+          printf '%s\\t%s\\t%s\\t%s\\n' "$name" "${!default}" "${!allowed}" "${!meaning}"
+        done
+    """
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, check=True, capture_output=True, text=True)
+    settings = [line.split("\t") for line in done.stdout.splitlines()]
+    rows = [
+        f"| `{name}` | {f'`{default}`' if default else 'required'} | {allowed} | {meaning} |"
+        for name, default, allowed, meaning in settings
+    ]
+    table = (ROOT / "deploy/README.md").read_text().partition("| setting | default | allowed values | meaning |\n")[2]
+    assert table.partition("\n\n")[0].splitlines()[1:] == rows
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_example_contains_known_settings(environment: str) -> None:
+    known = re.findall(r"^setting (\w+)", (ROOT / "deploy/lib/settings.sh").read_text(), re.M)
+    example = re.findall(r"^(\w+)=", (ROOT / f"deploy/{environment}.env.example").read_text(), re.M)
+    assert {"PROJECT", "REGION"} <= set(example) <= set(known)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)

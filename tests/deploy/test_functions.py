@@ -1,11 +1,11 @@
-"""deploy/functions: the same road as Cloud Run's, and the function itself under Google's functions-framework."""
+"""deploy/functions: the deployment, and the function itself under Google's functions-framework."""
 
 import http.client
 import json
 from urllib.parse import urlsplit
 
 from .conftest import PROJECT, ROOT, Deployments, Workplace
-from .scenarios import dry_run_can_be_pasted
+from .scenarios import check_dry_run_output_deploys
 from .simulator import Cloud
 from .simulator.service import permission_denied
 from .simulator.workloads import unpack
@@ -20,7 +20,7 @@ def upload(cloud: Cloud) -> dict[str, bytes]:
     return unpack(archive)
 
 
-def test_first_deployment_is_tested_before_anybody_may_see_it(deployed: Deployments, cloud: Cloud) -> None:
+def test_first_deployment_is_tested_before_it_is_public(deployed: Deployments, cloud: Cloud) -> None:
     outcome = deployed("functions", PUBLIC="true")
     assert "checks passed" in outcome.out
     assert all(request.startswith(f"candidate---{NAME} ") for request in deployed.requests)
@@ -29,7 +29,7 @@ def test_first_deployment_is_tested_before_anybody_may_see_it(deployed: Deployme
     assert cloud.run.invokers(NAME) == {"allUsers"}
 
 
-def test_the_upload_is_main_py_requirements_the_app_and_the_bundle(deployed: Deployments, cloud: Cloud) -> None:
+def test_upload_contains_main_py_requirements_the_app_and_the_bundle(deployed: Deployments, cloud: Cloud) -> None:
     deployed("functions", PUBLIC="true")
     files = upload(cloud)
     assert {name.split("/")[0] for name in files} == {"main.py", "requirements.txt", "app", "model"}
@@ -38,7 +38,7 @@ def test_the_upload_is_main_py_requirements_the_app_and_the_bundle(deployed: Dep
     assert not [name for name in files if "__pycache__" in name or name.endswith("model.keras")]
 
 
-def test_the_function_is_built_and_sized_as_the_settings_say(deployed: Deployments, cloud: Cloud) -> None:
+def test_function_has_the_configured_build_and_size(deployed: Deployments, cloud: Cloud) -> None:
     deployed("functions", PUBLIC="true")
     build = next(iter(cloud.cloudbuild.builds.values()))
     assert build["buildpack"]["functionTarget"] == "quintet"
@@ -49,44 +49,48 @@ def test_the_function_is_built_and_sized_as_the_settings_say(deployed: Deploymen
     assert template["spec"]["serviceAccountName"] == f"{NAME}@{PROJECT}.iam.gserviceaccount.com"
     assert container["resources"]["limits"] == {"cpu": "1", "memory": "512Mi"}
     assert container["startupProbe"]["httpGet"]["path"] == "/ready"
-    assert template["metadata"]["annotations"]["autoscaling.knative.dev/maxScale"] == "2"
+    annotations = template["metadata"]["annotations"]
+    assert annotations["autoscaling.knative.dev/maxScale"] == "2"
+    assert annotations["run.googleapis.com/execution-environment"] == "gen2"
+    assert annotations["run.googleapis.com/startup-cpu-boost"].lower() == "true"
+    assert template["spec"]["timeoutSeconds"] == 60
+    env = {item["name"]: item["value"] for item in container["env"]}
+    assert env == {"MODEL": "model/imagenet", "LOG_FORMAT": "json", "WORKERS": "1"}
 
 
-def test_every_path_and_method_is_the_apps_own_under_the_functions_framework(
-    deployed: Deployments, cloud: Cloud
-) -> None:
+def test_functions_framework_passes_every_path_and_method_to_the_app(deployed: Deployments, cloud: Cloud) -> None:
     deployed("functions", PUBLIC="true")
     host = urlsplit(cloud.run.services[NAME]["status"]["url"]).netloc
 
-    def ask(method: str, path: str, body: bytes | None = None, kind: str = "") -> tuple[int, str, bytes]:
+    def fetch(method: str, path: str, body: bytes | None = None, kind: str = "") -> tuple[int, str, bytes]:
         connection = http.client.HTTPConnection(host, timeout=30)
         connection.request(method, path, body, {"Content-Type": kind} if kind else {})
-        answer = connection.getresponse()
-        result = answer.status, answer.headers.get_content_type(), answer.read()
+        response = connection.getresponse()
+        result = response.status, response.headers.get_content_type(), response.read()
         connection.close()
         return result
 
-    card = json.loads(ask("GET", "/model")[2])
-    picture = (ROOT / "model/imagenet" / card["samples"][0]["file"]).read_bytes()
+    card = json.loads(fetch("GET", "/model")[2])
+    image = (ROOT / "model/imagenet" / card["samples"][0]["file"]).read_bytes()
     form = (
         b'--b\r\nContent-Disposition: form-data; name="file"; filename="p.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
-        + picture
+        + image
         + b"\r\n--b--\r\n"
     )
     multipart = "multipart/form-data; boundary=b"
     expected = card["samples"][0]["expected"]["label"]
-    status, _, answer = ask("POST", "/predict", form, multipart)
+    status, _, body = fetch("POST", "/predict", form, multipart)
     assert status == 200
-    assert json.loads(answer)["predictions"][0]["label"] == expected
-    status, kind, page = ask("POST", "/", form, multipart)
+    assert json.loads(body)["predictions"][0]["label"] == expected
+    status, kind, page = fetch("POST", "/", form, multipart)
     assert (status, kind) == (200, "text/html")
     assert expected.encode() in page
-    assert ask("GET", "/nothing-here")[:2] == (404, "application/problem+json")
-    assert ask("DELETE", "/predict")[:2] == (405, "application/problem+json")
-    assert ask("POST", "/predict", bytes(21 * 1024 * 1024), "image/jpeg")[0] == 413
+    assert fetch("GET", "/nothing-here")[:2] == (404, "application/problem+json")
+    assert fetch("DELETE", "/predict")[:2] == (405, "application/problem+json")
+    assert fetch("POST", "/predict", bytes(21 * 1024 * 1024), "image/jpeg")[0] == 413
 
 
-def test_second_deployment_changes_nothing_and_a_new_version_is_tested_without_traffic(
+def test_second_deployment_changes_nothing_and_a_new_release_is_tested_without_traffic(
     deployed: Deployments, cloud: Cloud, workplace: Workplace
 ) -> None:
     deployed("functions", PUBLIC="true")
@@ -109,17 +113,17 @@ def test_candidate_that_fails_gets_no_traffic(deployed: Deployments, cloud: Clou
     cloud.run.never_ready = True
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
-    assert f"It gets no traffic: {before} goes on serving." in outcome.err
+    assert f"The candidate got no traffic; still serving: {before}\n" in outcome.err
     assert cloud.run.serving(NAME) == before
 
 
-def test_dry_run_changes_nothing_and_what_it_prints_can_be_pasted(cloud: Cloud, workplace: Workplace) -> None:
-    dry_run_can_be_pasted(cloud, workplace, DEPLOY)
+def test_dry_run_changes_nothing_and_its_output_deploys(cloud: Cloud, workplace: Workplace) -> None:
+    check_dry_run_output_deploys(cloud, workplace, DEPLOY)
     assert cloud.run.serving(NAME)
     assert cloud.run.invokers(NAME) == set()
 
 
-def test_teardown_removes_what_was_made_even_half(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_teardown_that_failed_can_be_repeated(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
     deployed("functions", PUBLIC="true")
     cloud.fail("DELETE .*serviceAccounts", permission_denied("iam.serviceAccounts.delete", PROJECT))
     assert workplace.run(TEARDOWN, "--yes").code == 1

@@ -1,7 +1,7 @@
 """deploy/gae: standard and flexible, with and without Identity-Aware Proxy."""
 
 from .conftest import INVOKER, PROJECT, Deployments, Workplace
-from .scenarios import dry_run_can_be_pasted
+from .scenarios import check_dry_run_output_deploys
 from .simulator import Cloud
 from .simulator.service import permission_denied
 
@@ -27,20 +27,23 @@ def test_first_version_is_tested_before_it_gets_traffic(deployed: Deployments, c
     assert cloud.appengine.serving("default") == "placeholder"
 
 
-def test_standard_version_is_as_app_yaml_says(deployed: Deployments, cloud: Cloud) -> None:
+def test_standard_version_has_the_fields_of_app_yaml(deployed: Deployments, cloud: Cloud) -> None:
     deployed("gae", **OPEN)
     version = candidate(cloud)
     assert version["runtime"] == "python313"
     assert version["instanceClass"] == "F1"
     assert version["entrypoint"]["shell"] == "gunicorn"
     assert version["inboundServices"] == ["INBOUND_SERVICE_WARMUP"]
+    assert version["envVariables"] == {"MODEL": "model/imagenet", "WEB_CONCURRENCY": "1", "LOG_FORMAT": "json"}
+    assert version["automaticScaling"]["maxConcurrentRequests"] == 8
+    assert {handler["securityLevel"] for handler in version["handlers"]} == {"SECURE_ALWAYS"}
     assert version["serviceAccount"] == f"quintet-gae@{PROJECT}.iam.gserviceaccount.com"
     assert version["automaticScaling"]["standardSchedulerSettings"] == {"maxInstances": 2, "minInstances": 0}
     static = [handler for handler in version["handlers"] if "staticFiles" in handler]
     assert [handler["urlRegex"] for handler in static] == ["/assets/(.*)"]
 
 
-def test_the_upload_is_a_clean_folder(deployed: Deployments, cloud: Cloud) -> None:
+def test_upload_contains_only_the_app_and_the_bundle(deployed: Deployments, cloud: Cloud) -> None:
     deployed("gae", **OPEN)
     names = set(candidate(cloud)["deployment"]["files"])
     assert {name.split("/")[0] for name in names} == {
@@ -54,7 +57,7 @@ def test_the_upload_is_a_clean_folder(deployed: Deployments, cloud: Cloud) -> No
     assert not [name for name in names if "__pycache__" in name or name.endswith("model.keras")]
 
 
-def test_second_deployment_changes_nothing_and_a_new_version_waits_for_its_test(
+def test_second_deployment_changes_nothing_and_a_new_version_is_tested_without_traffic(
     deployed: Deployments, cloud: Cloud, workplace: Workplace
 ) -> None:
     deployed("gae", **OPEN)
@@ -66,38 +69,36 @@ def test_second_deployment_changes_nothing_and_a_new_version_waits_for_its_test(
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
     assert "failed the smoke test at http://127.0.0.1:" in outcome.err
-    assert f"It gets no traffic: {before} goes on serving." in outcome.err
+    assert f"The candidate got no traffic; still serving: {before}\n" in outcome.err
     assert cloud.appengine.serving("quintet") == before
     cloud.forget()
-    outcome = workplace.run(DEPLOY)  # the version is there: nothing is uploaded again
+    outcome = workplace.run(DEPLOY)  # the version exists, so nothing is uploaded
     assert outcome.code == 0, outcome
     assert cloud.changes() == [f"PATCH appengine.googleapis.com/v1/apps/{PROJECT}/services/quintet"]
     assert cloud.appengine.serving("quintet") != before
 
 
-def test_version_that_never_gets_ready_gets_no_traffic(
-    deployed: Deployments, cloud: Cloud, workplace: Workplace
-) -> None:
+def test_version_that_is_never_ready_gets_no_traffic(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
     deployed("gae", **OPEN)
     before = cloud.appengine.serving("quintet")
     workplace.new_commit()
     cloud.appengine.never_ready = True
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
-    assert "was not built or did not get ready" in outcome.err
+    assert "was not built or did not become ready" in outcome.err
     assert "gcloud app logs read --service=quintet" in outcome.err
     assert cloud.appengine.serving("quintet") == before
 
 
-def test_private_without_an_invoker_is_refused_before_anything_is_made(cloud: Cloud, workplace: Workplace) -> None:
+def test_private_without_an_invoker_is_rejected_before_any_change(cloud: Cloud, workplace: Workplace) -> None:
     workplace.settings(INVOKER="-")
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
-    assert "PUBLIC=false on App Engine means Identity-Aware Proxy, and INVOKER is not set" in outcome.err
+    assert "missing setting INVOKER: PUBLIC=false on App Engine uses Identity-Aware Proxy" in outcome.err
     assert cloud.changes() == []
 
 
-def test_flexible_runs_the_image_and_stops_the_version_before(cloud: Cloud, workplace: Workplace) -> None:
+def test_flexible_runs_the_image_and_stops_the_previous_version(cloud: Cloud, workplace: Workplace) -> None:
     workplace.settings(GAE_ENVIRONMENT="flexible", **OPEN)
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 0, outcome
@@ -112,38 +113,40 @@ def test_flexible_runs_the_image_and_stops_the_version_before(cloud: Cloud, work
     workplace.settings(GAE_ENVIRONMENT="flexible", MAX_INSTANCES=3, **OPEN)
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 0, outcome
-    assert cloud.changes("builds") == []  # the image is there
+    assert cloud.changes("builds") == []  # the image exists
     assert first["servingStatus"] == "STOPPED"
 
 
-def test_application_elsewhere_is_told_before_anything_is_made(cloud: Cloud, workplace: Workplace) -> None:
+def test_application_in_another_region_is_rejected_before_any_change(cloud: Cloud, workplace: Workplace) -> None:
     workplace.settings(REGION="us-central1", **OPEN)
     cloud.serviceusage.enabled.update({"appengine.googleapis.com", "cloudbuild.googleapis.com", "iam.googleapis.com"})
     cloud.appengine.app = {"id": PROJECT, "locationId": "europe-west"}
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
-    assert f"the App Engine application of {PROJECT} is in europe-west for ever" in outcome.err
+    assert f"invalid REGION 'us-central1': the App Engine application of {PROJECT} is in europe-west" in outcome.err
     assert cloud.changes() == []
 
 
-def test_host_name_that_would_be_too_long(cloud: Cloud, workplace: Workplace) -> None:
+def test_too_long_host_name_is_rejected_before_any_change(cloud: Cloud, workplace: Workplace) -> None:
     workplace.settings(PROJECT="a-project-with-quite-a-long-id", SERVICE="a-long-service-name", **OPEN)
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
-    assert "a host name may have 63: make SERVICE=a-long-service-name shorter" in outcome.err
+    assert "expected at most 63. Use a shorter name." in outcome.err
     assert cloud.changes() == []
 
 
-def test_teardown_removes_what_was_made(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_teardown_removes_the_service_and_its_account(
+    deployed: Deployments, cloud: Cloud, workplace: Workplace
+) -> None:
     deployed("gae", **OPEN)
     outcome = workplace.run(TEARDOWN, "--yes")
     assert outcome.code == 0, outcome
     assert set(cloud.appengine.services) == {"default"}
     assert cloud.iam.accounts == {}
-    assert "can never be deleted" in outcome.err
+    assert "cannot be deleted" in outcome.err
 
 
-def test_permission_denied_says_what_to_do(cloud: Cloud, workplace: Workplace) -> None:
+def test_permission_error_names_the_fix(cloud: Cloud, workplace: Workplace) -> None:
     workplace.settings(**OPEN)
     cloud.fail("POST appengine.googleapis.com/v1/apps$", permission_denied("appengine.applications.create", PROJECT))
     outcome = workplace.run(DEPLOY)
@@ -152,13 +155,17 @@ def test_permission_denied_says_what_to_do(cloud: Cloud, workplace: Workplace) -
     assert "lacks a role" in outcome.err
 
 
-def test_dry_run_can_be_pasted_and_private_means_identity_aware_proxy(cloud: Cloud, workplace: Workplace) -> None:
-    dry_run_can_be_pasted(cloud, workplace, DEPLOY)
+def test_private_application_is_behind_identity_aware_proxy_and_dry_run_output_deploys(
+    cloud: Cloud, workplace: Workplace
+) -> None:
+    check_dry_run_output_deploys(cloud, workplace, DEPLOY)
     assert cloud.appengine.serving("quintet") == candidate(cloud)["id"]
     assert cloud.appengine.app["iap"]["enabled"] is True
-    guarded = next(i for i, c in enumerate(cloud.changes()) if c == f"PATCH appengine.googleapis.com/v1/apps/{PROJECT}")
+    protected = next(
+        i for i, c in enumerate(cloud.changes()) if c == f"PATCH appengine.googleapis.com/v1/apps/{PROJECT}"
+    )
     uploaded = next(i for i, c in enumerate(cloud.changes()) if c.endswith("/services/quintet/versions"))
-    assert guarded < uploaded
+    assert protected < uploaded
     assert cloud.iap.members("quintet") == {f"serviceAccount:{INVOKER}"}
     assert not cloud.appengine.may_call("quintet", {})
     assert cloud.frontend.requests[0].endswith("GET /ready 200")

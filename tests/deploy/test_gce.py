@@ -1,9 +1,9 @@
-"""deploy/gce: first, second and new deployments, sick versions and the way back."""
+"""deploy/gce: first, second and new deployments, failed releases, rollback and teardown."""
 
 import re
 
 from .conftest import PROJECT, Deployments, Workplace
-from .scenarios import DOMAIN, certificate_comes, dry_run_can_be_pasted, printed_curl_classifies
+from .scenarios import DOMAIN, check_dry_run_output_deploys, check_https_once_certificate_is_active, check_printed_curl
 from .simulator import Cloud
 from .simulator.service import permission_denied
 
@@ -26,15 +26,15 @@ def template(cloud: Cloud) -> dict:
     return cloud.compute.named("instanceTemplates")[serving(cloud)]["properties"]
 
 
-def test_first_deployment_is_tested_through_the_balancer_and_says_what_http_means(deployed: Deployments) -> None:
+def test_first_deployment_is_tested_through_the_load_balancer_and_warns_about_http(deployed: Deployments) -> None:
     outcome = deployed("gce", PUBLIC="true")
     assert "checks passed" in outcome.out
     assert any(re.fullmatch(r"203\.0\.113\.\d+ POST /predict 200", request) for request in deployed.requests)
-    assert "Without DOMAIN it speaks HTTP" in outcome.err
+    assert "Warning: without DOMAIN the service uses HTTP" in outcome.err
 
 
-def test_the_printed_curl_classifies_a_photo(deployed: Deployments, workplace: Workplace) -> None:
-    printed_curl_classifies(workplace, deployed("gce", PUBLIC="true"))
+def test_printed_curl_command_classifies_an_image(deployed: Deployments, workplace: Workplace) -> None:
+    check_printed_curl(workplace, deployed("gce", PUBLIC="true"))
 
 
 def test_instances_have_no_public_address_and_run_the_image_by_digest(deployed: Deployments, cloud: Cloud) -> None:
@@ -50,9 +50,7 @@ def test_instances_have_no_public_address_and_run_the_image_by_digest(deployed: 
     assert "${" not in text
 
 
-def test_instances_run_as_an_account_that_may_only_read_images_and_write_logs(
-    deployed: Deployments, cloud: Cloud
-) -> None:
+def test_service_account_can_only_read_images_and_write_logs(deployed: Deployments, cloud: Cloud) -> None:
     deployed("gce", PUBLIC="true")
     email = f"quintet-gce@{PROJECT}.iam.gserviceaccount.com"
     assert [account["email"] for account in template(cloud)["serviceAccounts"]] == [email]
@@ -60,17 +58,17 @@ def test_instances_run_as_an_account_that_may_only_read_images_and_write_logs(
     assert roles == {"roles/artifactregistry.reader", "roles/logging.logWriter"}
 
 
-def test_only_the_balancer_and_its_health_checks_reach_the_instances(deployed: Deployments, cloud: Cloud) -> None:
+def test_firewall_allows_only_the_load_balancer_and_its_health_checks(deployed: Deployments, cloud: Cloud) -> None:
     deployed("gce", PUBLIC="true")
     (rule,) = cloud.compute.named("firewalls").values()
     assert set(rule["sourceRanges"]) == {"35.191.0.0/16", "130.211.0.0/22"}
     assert rule["allowed"] == [{"IPProtocol": "tcp", "ports": ["8080"]}]
 
 
-def test_sick_instances_are_replaced_and_busy_groups_grow(deployed: Deployments, cloud: Cloud) -> None:
+def test_autohealing_and_autoscaling_are_configured(deployed: Deployments, cloud: Cloud) -> None:
     deployed("gce", PUBLIC="true")
-    (healing,) = group(cloud)["autoHealingPolicies"]
-    assert healing["initialDelaySec"] == 120
+    (policy,) = group(cloud)["autoHealingPolicies"]
+    assert policy["initialDelaySec"] == 120
     checks = cloud.compute.named("healthChecks")
     assert {check["httpHealthCheck"]["requestPath"] for check in checks.values()} == {"/ready"}
     assert checks["quintet-gce-alive"]["unhealthyThreshold"] > checks["quintet-gce"]["unhealthyThreshold"]
@@ -86,7 +84,7 @@ def test_second_deployment_changes_nothing(deployed: Deployments, cloud: Cloud, 
     assert "checks passed" in outcome.out
 
 
-def test_new_version_rolls_with_nothing_unavailable(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_new_release_is_rolled_out_without_downtime(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
     deployed("gce", PUBLIC="true")
     before = serving(cloud)
     workplace.new_commit()
@@ -98,20 +96,22 @@ def test_new_version_rolls_with_nothing_unavailable(deployed: Deployments, cloud
     assert serving(cloud) != before
 
 
-def test_version_that_never_gets_ready_goes_back(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_release_that_is_never_ready_is_rolled_back(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
     deployed("gce", PUBLIC="true")
     before = serving(cloud)
     workplace.new_commit()
     cloud.compute.never_ready = True
     outcome = workplace.run(DEPLOY, ROLLOUT_LIMIT="3")
     assert outcome.code == 1
-    sick, back = (call.body["versions"][0]["instanceTemplate"].rpartition("/")[2] for call in cloud.sent(PATCHED))
-    assert (sick != before, back, serving(cloud)) == (True, before, before)
-    assert f"{before} serves again; it never stopped." in outcome.err
-    assert "Its logs: gcloud logging read" in outcome.err
+    failed, restored = (call.body["versions"][0]["instanceTemplate"].rpartition("/")[2] for call in cloud.sent(PATCHED))
+    assert (failed != before, restored, serving(cloud)) == (True, before, before)
+    assert f"rolled back to {before}, which was never interrupted." in outcome.err
+    assert "Read the logs: gcloud logging read" in outcome.err
 
 
-def test_wrong_answer_goes_back(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_release_with_wrong_predictions_is_rolled_back(
+    deployed: Deployments, cloud: Cloud, workplace: Workplace
+) -> None:
     deployed("gce", PUBLIC="true")
     before = serving(cloud)
     workplace.new_commit()
@@ -122,7 +122,7 @@ def test_wrong_answer_goes_back(deployed: Deployments, cloud: Cloud, workplace: 
     assert serving(cloud) == before
 
 
-def test_first_version_that_never_gets_ready_has_nothing_to_go_back_to(
+def test_first_release_that_is_never_ready_has_none_to_restore(
     deployed: Deployments, cloud: Cloud, workplace: Workplace
 ) -> None:
     deployed("gce", PUBLIC="true")
@@ -133,20 +133,20 @@ def test_first_version_that_never_gets_ready_has_nothing_to_go_back_to(
     cloud.compute.never_ready = True
     outcome = workplace.run(DEPLOY, ROLLOUT_LIMIT="3")
     assert outcome.code == 1
-    assert "it was the first: nothing else serves" in outcome.err
+    assert "it was the first release, so there is none to restore" in outcome.err
     assert "deploy/gce/teardown.sh --env staging" in outcome.err
 
 
-def test_half_made_balancer_is_finished(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_incomplete_load_balancer_is_completed(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
     deployed("gce", PUBLIC="true")
     cloud.compute.take_away("forwardingRules", "targetHttpProxies")
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 0, outcome
-    made = [change.rpartition("/")[2] for change in cloud.changes(GOOGLE)]
-    assert made == ["setNamedPorts", "targetHttpProxies", "forwardingRules"]
+    created = [change.rpartition("/")[2] for change in cloud.changes(GOOGLE)]
+    assert created == ["setNamedPorts", "targetHttpProxies", "forwardingRules"]
 
 
-def test_closing_takes_the_public_address_away_first_and_tests_through_a_tunnel(
+def test_public_false_deletes_the_public_address_first_and_tests_through_a_tunnel(
     deployed: Deployments, cloud: Cloud, workplace: Workplace
 ) -> None:
     outcome = deployed("gce", PUBLIC="true")
@@ -165,7 +165,7 @@ def test_closing_takes_the_public_address_away_first_and_tests_through_a_tunnel(
     assert "checks passed" in outcome.out
 
 
-def test_domain_speaks_http_until_its_certificate_is_there_and_then_redirects(
+def test_domain_uses_http_until_its_certificate_is_active_and_then_redirects(
     deployed: Deployments, cloud: Cloud, workplace: Workplace
 ) -> None:
     deployed("gce", PUBLIC="true")
@@ -173,33 +173,33 @@ def test_domain_speaks_http_until_its_certificate_is_there_and_then_redirects(
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 0, outcome
     (address,) = {thing["address"] for thing in cloud.compute.named("addresses").values()}
-    assert f"Point {DOMAIN} to {address}" in outcome.err
-    outcome = certificate_comes(cloud, workplace, DEPLOY)
-    assert f"serves at https://{DOMAIN}" in outcome.err
+    assert f"Create a DNS record that points {DOMAIN} to {address}" in outcome.err
+    outcome = check_https_once_certificate_is_active(cloud, workplace, DEPLOY)
+    assert f"is deployed at https://{DOMAIN}" in outcome.err
     cloud.forget()
     assert workplace.run(DEPLOY).code == 0
     assert cloud.changes(GOOGLE) == []
 
 
-def test_domain_needs_a_public_address(cloud: Cloud, workplace: Workplace) -> None:
+def test_domain_with_public_false_is_rejected(cloud: Cloud, workplace: Workplace) -> None:
     workplace.settings(DOMAIN="quintet.example.com")
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
-    assert "DOMAIN=quintet.example.com needs PUBLIC=true" in outcome.err
+    assert "invalid DOMAIN 'quintet.example.com': expected - with PUBLIC=false" in outcome.err
     assert cloud.changes() == []
 
 
-def test_production_runs_two_instances_at_least(cloud: Cloud, workplace: Workplace) -> None:
+def test_production_runs_at_least_two_instances(cloud: Cloud, workplace: Workplace) -> None:
     workplace.settings("production", MAX_INSTANCES=1)
     workplace.git("add", "-Af")
     workplace.git("commit", "-qm", "Settings")
     outcome = workplace.run(DEPLOY, "--env", "production", "--yes")
     assert outcome.code == 1
-    assert "MAX_INSTANCES=1 is too few: production on gce runs at least 2 instances" in outcome.err
+    assert "invalid MAX_INSTANCES '1': expected at least 2 for production on gce" in outcome.err
     assert cloud.changes() == []
 
 
-def test_missing_permission_is_not_taken_for_a_missing_group(
+def test_missing_permission_is_not_mistaken_for_a_missing_group(
     deployed: Deployments, cloud: Cloud, workplace: Workplace
 ) -> None:
     deployed("gce", PUBLIC="true")
@@ -210,30 +210,28 @@ def test_missing_permission_is_not_taken_for_a_missing_group(
     assert cloud.changes(GOOGLE) == []
 
 
-def test_dry_run_changes_nothing_and_what_it_prints_can_be_pasted(cloud: Cloud, workplace: Workplace) -> None:
+def test_dry_run_changes_nothing_and_its_output_deploys(cloud: Cloud, workplace: Workplace) -> None:
     workplace.settings(PUBLIC="true")
-    dry_run_can_be_pasted(cloud, workplace, DEPLOY)
+    check_dry_run_output_deploys(cloud, workplace, DEPLOY)
 
 
-def test_teardown_lists_asks_and_removes_from_the_front(
-    deployed: Deployments, cloud: Cloud, workplace: Workplace
-) -> None:
+def test_teardown_lists_confirms_and_removes(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
     deployed("gce", PUBLIC="true")
-    refused = workplace.run(TEARDOWN, answer="n\n")
-    assert refused.code == 1
-    assert "forwarding rule quintet-gce-http" in refused.err
+    declined = workplace.run(TEARDOWN, answer="n\n")
+    assert declined.code == 1
+    assert "forwarding rule quintet-gce-http" in declined.err
     assert cloud.changes() == []
-    outcome = workplace.run(TEARDOWN, "--yes")  # the simulator refuses what is still in use
+    outcome = workplace.run(TEARDOWN, "--yes")  # the simulator rejects the deletion of a resource that is in use
     assert outcome.code == 0, outcome
     assert cloud.compute.things == {}
     assert set(cloud.iam.accounts) == {f"quintet-build@{PROJECT}.iam.gserviceaccount.com"}
     cloud.forget()
     again = workplace.run(TEARDOWN, "--yes")
-    assert "Nothing of quintet on gce is left" in again.err
+    assert "No resources of quintet on gce are left" in again.err
     assert cloud.changes() == []
 
 
-def test_teardown_of_a_half_made_deployment(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_teardown_of_an_incomplete_deployment(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
     deployed("gce", PUBLIC="true")
     cloud.compute.take_away(
         "forwardingRules", "targetHttpProxies", "urlMaps", "backendServices", "instanceGroupManagers", "instanceGroups"

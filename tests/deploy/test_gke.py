@@ -1,4 +1,4 @@
-"""deploy/gke: first, second and new deployments, sick versions and the way back."""
+"""deploy/gke: first, second and new deployments, failed releases, rollback and teardown."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import PROJECT, Deployments, Workplace
-from .scenarios import DOMAIN, certificate_comes, dry_run_can_be_pasted, printed_curl_classifies
+from .scenarios import DOMAIN, check_dry_run_output_deploys, check_https_once_certificate_is_active, check_printed_curl
 from .simulator import Cloud
 from .simulator.service import permission_denied
 
@@ -25,16 +25,14 @@ def test_first_deployment_is_tested_through_the_gateway(deployed: Deployments) -
     assert any(
         request.startswith("203.0.113.") and request.endswith("POST /predict 200") for request in deployed.requests
     )
-    assert "Without DOMAIN it speaks HTTP" in outcome.err
+    assert "Warning: without DOMAIN the service uses HTTP" in outcome.err
 
 
-def test_the_printed_curl_classifies_a_photo(deployed: Deployments, workplace: Workplace) -> None:
-    printed_curl_classifies(workplace, deployed("gke", PUBLIC="true"))
+def test_printed_curl_command_classifies_an_image(deployed: Deployments, workplace: Workplace) -> None:
+    check_printed_curl(workplace, deployed("gke", PUBLIC="true"))
 
 
-def test_the_cluster_is_an_autopilot_one_with_private_nodes_and_an_account_of_its_own(
-    deployed: Deployments, cloud: Cloud
-) -> None:
+def test_cluster_is_autopilot_with_private_nodes_and_its_own_account(deployed: Deployments, cloud: Cloud) -> None:
     deployed("gke", PUBLIC="true")
     cluster = cloud.container.clusters["quintet-gke"]
     assert cluster["autopilot"] == {"enabled": True}
@@ -45,7 +43,7 @@ def test_the_cluster_is_an_autopilot_one_with_private_nodes_and_an_account_of_it
     assert roles == {"roles/container.defaultNodeServiceAccount", "roles/artifactregistry.reader"}
 
 
-def test_pods_stand_for_an_account_without_any_role(deployed: Deployments, cloud: Cloud) -> None:
+def test_pods_impersonate_an_account_without_roles(deployed: Deployments, cloud: Cloud) -> None:
     deployed("gke", PUBLIC="true")
     email = f"quintet-gke@{PROJECT}.iam.gserviceaccount.com"
     annotations = cloud.kubernetes.objects["serviceaccounts/quintet"]["metadata"]["annotations"]
@@ -58,7 +56,7 @@ def test_pods_stand_for_an_account_without_any_role(deployed: Deployments, cloud
     assert email not in str(cloud.resourcemanager.policy)
 
 
-def test_settings_and_digest_are_in_the_manifests(deployed: Deployments, cloud: Cloud) -> None:
+def test_manifests_contain_the_settings_and_the_digest(deployed: Deployments, cloud: Cloud) -> None:
     deployed("gke", PUBLIC="true")
     objects = cloud.kubernetes.objects
     (container,) = objects["deployments/quintet"]["spec"]["template"]["spec"]["containers"]
@@ -77,20 +75,20 @@ def test_second_deployment_changes_nothing(deployed: Deployments, cloud: Cloud, 
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 0, outcome
     assert cloud.changes(r"googleapis\.com") == []
-    assert cloud.snapshot() == before  # what is applied is what is there
+    assert cloud.snapshot() == before  # the applied manifests equal the existing objects
 
 
-def test_new_version_replaces_the_old_one(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_new_release_replaces_the_old_one(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
     deployed("gke", PUBLIC="true")
     before = serving(cloud)
     workplace.new_commit()
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 0, outcome
     assert serving(cloud) != before
-    assert workplace.git("status", "--porcelain") == ""  # no tracked file was changed for it
+    assert workplace.git("status", "--porcelain") == ""  # no tracked file changed
 
 
-def test_version_that_never_gets_ready_is_undone(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_release_that_is_never_ready_is_rolled_back(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
     deployed("gke", PUBLIC="true")
     before = serving(cloud)
     workplace.new_commit()
@@ -98,7 +96,7 @@ def test_version_that_never_gets_ready_is_undone(deployed: Deployments, cloud: C
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
     assert "exceeded its progress deadline" in outcome.err
-    assert f"{before} serves again; it never stopped." in outcome.err
+    assert f"rolled back to {before}, which was never interrupted." in outcome.err
     assert "kubectl -n quintet logs" in outcome.err
     assert serving(cloud) == before
     assert (
@@ -106,7 +104,7 @@ def test_version_that_never_gets_ready_is_undone(deployed: Deployments, cloud: C
     )
 
 
-def test_wrong_answer_is_undone_and_the_next_try_works(
+def test_release_with_wrong_predictions_is_rolled_back_and_the_next_run_succeeds(
     deployed: Deployments, cloud: Cloud, workplace: Workplace
 ) -> None:
     deployed("gke", PUBLIC="true")
@@ -123,18 +121,18 @@ def test_wrong_answer_is_undone_and_the_next_try_works(
     assert serving(cloud) != before
 
 
-def test_first_version_that_never_gets_ready_has_nothing_to_go_back_to(
+def test_first_release_that_is_never_ready_has_none_to_restore(
     deployed: Deployments, cloud: Cloud, workplace: Workplace
 ) -> None:
     deployed("gke", PUBLIC="true")
-    cloud.kubernetes.objects.clear()  # as after a deployment that stopped when the cluster was made
+    cloud.kubernetes.objects.clear()  # as after a deployment that stopped when the cluster existed
     cloud.kubernetes.never_ready = True
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
-    assert "it was the first: nothing else serves" in outcome.err
+    assert "it was the first release, so there is none to restore" in outcome.err
 
 
-def test_closing_takes_the_public_gateway_away_first_and_tests_through_a_tunnel(
+def test_public_false_deletes_the_public_gateway_first_and_tests_through_a_tunnel(
     deployed: Deployments, cloud: Cloud, workplace: Workplace
 ) -> None:
     deployed("gke", PUBLIC="true")
@@ -148,7 +146,7 @@ def test_closing_takes_the_public_gateway_away_first_and_tests_through_a_tunnel(
     assert "checks passed" in outcome.out
 
 
-def test_domain_speaks_http_until_its_certificate_is_there_and_then_redirects(
+def test_domain_uses_http_until_its_certificate_is_active_and_then_redirects(
     deployed: Deployments, cloud: Cloud, workplace: Workplace
 ) -> None:
     deployed("gke", PUBLIC="true")
@@ -158,11 +156,11 @@ def test_domain_speaks_http_until_its_certificate_is_there_and_then_redirects(
     (certificate,) = cloud.compute.named("sslCertificates")
     https = cloud.kubernetes.objects["gateways/quintet"]["spec"]["listeners"][1]
     assert https["tls"]["options"] == {"networking.gke.io/pre-shared-certs": certificate}
-    certificate_comes(cloud, workplace, DEPLOY)
+    check_https_once_certificate_is_active(cloud, workplace, DEPLOY)
 
 
 @pytest.mark.parametrize("tool", ["kubectl", "gke-gcloud-auth-plugin"])
-def test_missing_tool_is_said_before_anything_happens(
+def test_missing_tool_is_reported_before_any_change(
     tool: str, cloud: Cloud, workplace: Workplace, tmp_path: Path
 ) -> None:
     for name in {"kubectl", "gke-gcloud-auth-plugin", "gcloud"} - {tool}:
@@ -178,23 +176,25 @@ def test_missing_tool_is_said_before_anything_happens(
     assert cloud.changes() == []
 
 
-def test_refused_manifests_leave_what_ran(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_rejected_manifests_do_not_stop_the_previous_release(
+    deployed: Deployments, cloud: Cloud, workplace: Workplace
+) -> None:
     deployed("gke", PUBLIC="true")
     before = serving(cloud)
     workplace.new_commit()
     cloud.fail("PATCH .*/deployments/quintet", permission_denied("container.deployments.update", "quintet"))
     outcome = workplace.run(DEPLOY)
     assert outcome.code == 1
-    assert "the cluster refused the manifests; what ran before goes on" in outcome.err
+    assert "the cluster rejected the manifests; the previous release is still running" in outcome.err
     assert serving(cloud) == before
 
 
-def test_dry_run_changes_nothing_and_what_it_prints_can_be_pasted(cloud: Cloud, workplace: Workplace) -> None:
+def test_dry_run_changes_nothing_and_its_output_deploys(cloud: Cloud, workplace: Workplace) -> None:
     workplace.settings(PUBLIC="true")
-    dry_run_can_be_pasted(cloud, workplace, DEPLOY)
+    check_dry_run_output_deploys(cloud, workplace, DEPLOY)
 
 
-def test_your_own_kubeconfig_is_not_touched(deployed: Deployments, workplace: Workplace) -> None:
+def test_kubeconfig_of_the_user_is_not_changed(deployed: Deployments, workplace: Workplace) -> None:
     deployed("gke", PUBLIC="true")
     assert not (Path(workplace.environment["HOME"]) / ".kube/config").exists()
 
@@ -210,11 +210,11 @@ def test_teardown_deletes_the_gateway_before_the_cluster(
     assert set(cloud.iam.accounts) == {f"quintet-build@{PROJECT}.iam.gserviceaccount.com"}
     cloud.forget()
     again = workplace.run(TEARDOWN, "--yes")
-    assert "Nothing of quintet on gke is left" in again.err
+    assert "No resources of quintet on gke are left" in again.err
     assert cloud.changes() == []
 
 
-def test_teardown_of_a_half_made_deployment(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_teardown_of_an_incomplete_deployment(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
     deployed("gke", PUBLIC="true")
     cloud.container.clusters.clear()
     cloud.kubernetes.objects.clear()

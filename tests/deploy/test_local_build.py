@@ -1,4 +1,4 @@
-"""BUILD=local for real: this machine's engine builds and pushes the image, and what it pushed is what is deployed."""
+"""BUILD=local: podman builds and pushes the image, and the pushed image is deployed."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from .simulator import Cloud
 
 @pytest.fixture
 def engine(tmp_path: Path) -> dict[str, str]:
-    """The real podman. Only its builds do not meet the simulator: what they install comes from the package index."""
+    """The real podman. Its builds bypass the simulator, because they install packages from the package index."""
     real = shutil.which("podman")
     assert real, "tests/deploy needs podman: apt-get install podman"
     names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "SSL_CERT_FILE")
@@ -28,7 +28,7 @@ def engine(tmp_path: Path) -> dict[str, str]:
     return {**passed, "ENGINE": "podman", "REGISTRY_AUTH_FILE": str(tmp_path / "auth.json")}
 
 
-def test_image_built_here_is_pushed_and_deployed_by_its_digest(
+def test_locally_built_image_is_pushed_and_deployed_by_digest(
     cloud: Cloud, workplace: Workplace, engine: dict[str, str], tmp_path: Path
 ) -> None:
     workplace.settings(BUILD="local", PUBLIC="true")
@@ -39,4 +39,4 @@ def test_image_built_here_is_pushed_and_deployed_by_its_digest(
     (digest,) = set(cloud.artifactregistry.tags.values())
     (revision,) = cloud.run.revisions.values()
     assert revision["spec"]["containers"][0]["image"].endswith(f"/quintet@{digest}")
-    assert "tiger cat" in outcome.err + outcome.out  # the smoke test met what was pushed
+    assert "tiger cat" in outcome.err + outcome.out  # the smoke test ran against the pushed image

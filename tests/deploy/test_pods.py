@@ -1,4 +1,4 @@
-"""deploy/gke's manifests: both overlays are valid, fit together, and their pods run."""
+"""deploy/gke's manifests: both overlays are valid, their references resolve, and their pods run."""
 
 import json
 import re
@@ -50,7 +50,7 @@ def test_manifests_are_valid(overlay: str, tmp_path: Path) -> None:
     assert set(re.findall(r"Couldn't find schema for kind (\w+)", done.stdout + done.stderr)) == KNOWN_ELSEWHERE
 
 
-def test_every_selector_finds_the_pods(manifests: dict[str, dict]) -> None:
+def test_every_selector_matches_the_pods(manifests: dict[str, dict]) -> None:
     deployment = manifests["Deployment"]["spec"]
     labels = deployment["template"]["metadata"]["labels"].items()
     spread = deployment["template"]["spec"]["topologySpreadConstraints"]
@@ -64,7 +64,7 @@ def test_every_selector_finds_the_pods(manifests: dict[str, dict]) -> None:
     assert all(selector and selector.items() <= labels for selector in selectors)
 
 
-def test_every_name_refers_to_something(manifests: dict[str, dict]) -> None:
+def test_every_reference_has_a_target(manifests: dict[str, dict]) -> None:
     names = {kind: thing["metadata"]["name"] for kind, thing in manifests.items()}
     pod = manifests["Deployment"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
@@ -89,7 +89,7 @@ def test_every_name_refers_to_something(manifests: dict[str, dict]) -> None:
     )
 
 
-def test_the_balancer_asks_for_readiness(manifests: dict[str, dict]) -> None:
+def test_load_balancer_checks_readiness(manifests: dict[str, dict]) -> None:
     (listener,) = manifests["Gateway"]["spec"]["listeners"]
     assert (listener["protocol"], listener["port"]) == ("HTTP", 80)
     assert manifests["Gateway"]["spec"]["gatewayClassName"] == "gke-l7-global-external-managed"
@@ -98,20 +98,29 @@ def test_the_balancer_asks_for_readiness(manifests: dict[str, dict]) -> None:
     assert manifests["GCPBackendPolicy"]["spec"]["default"]["timeoutSec"] == 60
 
 
-def test_nothing_is_unavailable_while_rolling(manifests: dict[str, dict]) -> None:
+def test_rolling_update_has_no_downtime(manifests: dict[str, dict]) -> None:
     deployment = manifests["Deployment"]["spec"]
     assert deployment["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
     assert "replicas" not in deployment
-    pod = deployment["template"]["spec"]
-    pause = int(re.search(r"sleep\((\d+)\)", pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][-1])[1])
-    assert pause < pod["terminationGracePeriodSeconds"]
 
 
-def test_only_googles_balancers_may_come_in_and_nothing_goes_out(manifests: dict[str, dict]) -> None:
+def test_pod_serves_until_the_load_balancer_has_stopped_using_it(manifests: dict[str, dict]) -> None:
+    pod = manifests["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    delay = int(re.search(r"sleep\((\d+)\)", container["lifecycle"]["preStop"]["exec"]["command"][-1])[1])
+    check = manifests["HealthCheckPolicy"]["spec"]["default"]
+    assert delay > check["checkIntervalSec"] * check["unhealthyThreshold"]
+    graceful = int(re.search(r"^graceful_timeout = (\d+)", (ROOT / "gunicorn.conf.py").read_text(), re.M)[1])
+    assert delay + graceful <= pod["terminationGracePeriodSeconds"]
+    if "cloud.google.com/gke-spot" in pod.get("nodeSelector", {}):
+        assert pod["terminationGracePeriodSeconds"] <= 25
+
+
+def test_network_policy_allows_only_googles_load_balancers(manifests: dict[str, dict]) -> None:
     policy = manifests["NetworkPolicy"]["spec"]
     assert (policy["policyTypes"], policy["egress"]) == (["Ingress", "Egress"], [])
     ranges = {source["ipBlock"]["cidr"] for rule in policy["ingress"] for source in rule["from"]}
-    proxies = re.search(r"PROXIES=(\S+)", (ROOT / "deploy/lib/machines.sh").read_text())[1]
+    proxies = re.search(r"PROXY_RANGE=(\S+)", (ROOT / "deploy/lib/network.sh").read_text())[1]
     assert ranges == {"35.191.0.0/16", "130.211.0.0/22", proxies}
 
 
@@ -155,7 +164,7 @@ def get(port: int, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         return getattr(error, "code", 0), b""
 
 
-def test_a_pod_passes_its_probes_and_classifies_a_photo(pod: tuple[str, int, dict]) -> None:
+def test_pod_passes_its_probes_and_classifies_an_image(pod: tuple[str, int, dict]) -> None:
     name, port, manifest = pod
     start = manifest["startupProbe"]
     until(lambda: get(port, start["httpGet"]["path"])[0] == 200, start["periodSeconds"] * start["failureThreshold"])
@@ -168,10 +177,10 @@ def test_a_pod_passes_its_probes_and_classifies_a_photo(pod: tuple[str, int, dic
     _, answer = get(port, "/predict", (ROOT / "model/imagenet" / sample["file"]).read_bytes())
     assert json.loads(answer)["predictions"][0]["label"] == sample["expected"]["label"]
 
-    # with_headers as the manifest says, and able to run its preStop
+    # hardened as in the manifest, and able to run its preStop command
     state = inspect(name)
     assert state["HostConfig"]["ReadonlyRootfs"]
     assert state["EffectiveCaps"] in (None, [])
     assert engine("exec", name, "id", "-u").stdout.strip() == "65532"
     *command, script = manifest["lifecycle"]["preStop"]["exec"]["command"]
-    engine("exec", name, *command, script.replace("20", "0"))
+    engine("exec", name, *command, script.replace("15", "0"))

@@ -1,4 +1,4 @@
-"""deploy/prices.py: the page shows what the table gives, and the sums are right."""
+"""deploy/prices.py: README.md contains the computed table, and the sums are right."""
 
 import importlib.util
 import json
@@ -13,11 +13,11 @@ spec.loader.exec_module(prices)
 TABLE = json.loads((ROOT / "deploy/prices.json").read_text())
 
 
-def test_the_page_shows_what_the_table_gives() -> None:
+def test_readme_contains_the_computed_table() -> None:
     assert prices.markdown(TABLE) in (ROOT / "deploy/README.md").read_text(), "python3 deploy/prices.py --write"
 
 
-def test_a_second_of_cpu_for_each_prediction_costs_what_a_calculator_says() -> None:
+def test_costs_of_a_second_of_cpu_for_each_prediction() -> None:
     flat = {**TABLE, "measured": {**TABLE["measured"], "cpu_seconds_per_prediction": 1}}
     flat["assumed"] = {
         "used": 1,
@@ -26,12 +26,12 @@ def test_a_second_of_cpu_for_each_prediction_costs_what_a_calculator_says() -> N
         "hours_a_month": 730,
         "vcpus": TABLE["assumed"]["vcpus"],
     }
-    million = {name: cost for name, _, cost in prices.rows(flat)}
+    million = {name: cost for name, _, cost in prices.costs(flat)}
     assert million["cloudrun"] == pytest.approx(24 + 1.25 + 0.40)
     assert million["gke"] == pytest.approx(1_000_000 / 3600 * (0.0445 + 0.0049225))
 
 
-def test_every_price_says_when_and_where_it_was_seen() -> None:
+def test_every_price_has_a_date_and_a_source() -> None:
     for price in TABLE["prices"].values():
         assert price["source"].startswith("https://cloud.google.com/")
         assert price["seen"] >= "2026"

@@ -1,5 +1,6 @@
-"""deploy/smoke.py against the app itself, and against one that answers wrongly."""
+"""deploy/smoke.py against the app, and against changed responses of the app."""
 
+import itertools
 import json
 import shutil
 import sys
@@ -15,7 +16,7 @@ BUNDLE = ROOT / "model/imagenet"
 
 @pytest.fixture
 def url(cloud: Cloud) -> str:
-    """The app, through a front end that can change its answers."""
+    """The app, behind a front end that can change its responses."""
     files = {
         str(p.relative_to(ROOT)): p.read_bytes()
         for part in ("app", "model/imagenet")
@@ -38,26 +39,63 @@ def test_all_checks_pass(url: str, workplace: Workplace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "wrong", "right", "said"),
+    ("path", "old", "new", "message"),
     [
         ("/predict", b'"label"', b'"lable"', "FAIL samples/"),
         ("/model", b'"version"', b'"version":"old","was"', "version is old, expected"),
         ("/assets", None, b"", "FAIL page"),
+        ("/", b"assets/", b"files/", "the page refers to no assets"),
     ],
 )
-def test_what_is_wrong_is_found(
-    path: str, wrong: bytes, right: bytes, said: str, url: str, cloud: Cloud, workplace: Workplace
+def test_changed_response_is_found(
+    path: str, old: bytes, new: bytes, message: str, url: str, cloud: Cloud, workplace: Workplace
 ) -> None:
-    def tamper(asked: str, body: bytes) -> bytes:
-        return (body.replace(wrong, right, 1) if wrong else right) if asked.startswith(path) else body
+    def tamper(requested: str, body: bytes) -> bytes:
+        matches = requested == path if path == "/" else requested.startswith(path)
+        return (body.replace(old, new) if old else new) if matches else body
 
     cloud.frontend.tamper = tamper
     outcome = smoke(workplace, url)
     assert outcome.code == 1
-    assert said in outcome.out
+    assert message in outcome.out
 
 
-def test_another_bundle_than_the_one_that_serves_is_found(url: str, workplace: Workplace, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("difference", "code"), [(0.04, 0), (0.06, 1)])
+def test_probability_may_differ_by_the_tolerance_in_both_directions(
+    difference: float, code: int, url: str, cloud: Cloud, workplace: Workplace
+) -> None:
+    directions = itertools.cycle((1, -1))
+
+    def tamper(requested: str, body: bytes) -> bytes:
+        if not requested.startswith("/predict"):
+            return body
+        result = json.loads(body)
+        result["predictions"][0]["probability"] += next(directions) * difference
+        return json.dumps(result).encode()
+
+    cloud.frontend.tamper = tamper
+    outcome = smoke(workplace, url)
+    assert outcome.code == code
+    samples = json.loads((BUNDLE / "model.json").read_text())["samples"]
+    assert outcome.out.count("FAIL") == code * len(samples)
+
+
+def test_service_that_is_not_ready_is_reported_with_its_status(cloud: Cloud, workplace: Workplace) -> None:
+    outcome = smoke(workplace, cloud.frontend.publish("not-ready", lambda _: True, lambda: None))
+    assert outcome.code == 1
+    assert "not ready after 0 s: status 503: Service Unavailable" in outcome.out
+    assert outcome.out.count("\n") == 2  # the other checks are skipped
+
+
+def test_status_other_than_200_is_found(url: str, cloud: Cloud, workplace: Workplace) -> None:
+    cloud.frontend.addresses["smoke"].allowed = lambda headers: "content-type" not in headers  # only /predict sends one
+    outcome = smoke(workplace, url)
+    samples = json.loads((BUNDLE / "model.json").read_text())["samples"]
+    assert outcome.code == 1
+    assert outcome.out.count("status 403: Your client does not have permission") == len(samples)
+
+
+def test_different_bundle_is_found(url: str, workplace: Workplace, tmp_path: Path) -> None:
     shutil.copytree(BUNDLE, tmp_path / "bundle")
     card = json.loads((BUNDLE / "model.json").read_text())
     for item in card["samples"]:
@@ -68,7 +106,7 @@ def test_another_bundle_than_the_one_that_serves_is_found(url: str, workplace: W
     assert f"{len(card['samples'])} of {3 + len(card['samples'])} checks failed" in outcome.out
 
 
-def test_nobody_there_is_one_line_after_the_wait(workplace: Workplace) -> None:
+def test_unreachable_service_is_reported_in_one_line(workplace: Workplace) -> None:
     outcome = smoke(workplace, "http://127.0.0.1:9", "--wait", "1")
     assert outcome.code == 1
     assert "not ready after 1 s" in outcome.out
