@@ -47,11 +47,12 @@ class Connection:
         self.state = State.HEAD
         self.since = self.arrived = time.monotonic()  # arrived: when the latest request was whole
         self.deadline = self.since + idle
-        self.request = NO_REQUEST
+        self.request, self.method = NO_REQUEST, ""
         self.reserved = self.buffered = 0  # the account's
         self.events = 0  # the event loop's: what the selector watches it for
         self.is_late = False  # the request queue's: refuse the request because of overload
-        self._account, self._max_body, self._idle = account, max_body, idle
+        self._account, self._max_body = account, max_body
+        self._idle, self._drain = idle, limits.DRAIN_SECONDS
         self._input = bytearray()
         self._empty_line_bytes = 0
         self._outbox: deque[memoryview] = deque()  # only appended to
@@ -130,7 +131,7 @@ class Connection:
             if self._closes:
                 self._input.clear()
                 self.sock.shutdown(socket.SHUT_WR)
-                self._enter(State.DRAINING, limits.DRAIN_SECONDS)
+                self._enter(State.DRAINING, self._drain)
                 return
         except BlockingIOError:
             return
@@ -157,7 +158,8 @@ class Connection:
     def stop(self, now: float) -> None:
         """The server stops: end soon, but answer a request that is on its way."""
         self._rate = limits.STOP_STALL_SECONDS, 1
-        self._idle = limits.STOP_SECONDS
+        self._received = self._body.received if self._body else 0
+        self._idle = self._drain = limits.STOP_SECONDS
         soon = limits.STOP_SECONDS if self.is_idle else limits.STOP_STALL_SECONDS
         if self.state is not State.READY:
             self.deadline = min(self.deadline, now + soon)
@@ -204,6 +206,7 @@ class Connection:
         lines = bytes(memoryview(data)[: end + 4])
         del data[: end + 4]
         self._empty_line_bytes = 0
+        self.method = "HEAD" if lines.startswith(b"HEAD ") else ""  # even if the head is malformed
         self.request = request = head.parse(lines)
         if request.length == 0:
             self._complete(io.BytesIO(), 0)

@@ -14,10 +14,10 @@ from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserU
 from app.problems import Problem
 from app.worker import limits
 
-_REQUEST_LINE = re.compile(rb"[!-~]+ ([!-~\x80-\xff]+) HTTP/1\.([01])\r\n")
-_OTHER_VERSION = re.compile(rb"[A-Z]+ [^\r\n ]+ HTTP/[0-9]\.[0-9]\r\n")
+_REQUEST_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ ([!-~\x80-\xff]+) HTTP/1\.([01])\r\n")
+_OTHER_VERSION = re.compile(rb"[A-Z]+ [!-~]+ HTTP/[0-9]\.[0-9]\r\n")
 _CONTROLS = bytes([*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F])
-_HOST = re.compile(r"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+_HOST = re.compile(r"(?:(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _BASE = {
     "wsgi.version": (1, 0),
     "wsgi.errors": sys.stderr,
@@ -66,7 +66,7 @@ def parse(data: bytes) -> Head:
     parser = HttpRequestParser(fields)
     upgrade = False
     try:
-        parser.feed_data(data)
+        parser.feed_data(data.replace(b"\t\r\n", b"\r\n"))  # llhttp rejects a tab after a transfer coding
     except HttpParserUpgrade:  # no other protocol is supported: answer in HTTP/1.1, and close
         upgrade = True
     except HttpParserInvalidMethodError:
@@ -77,6 +77,7 @@ def parse(data: bytes) -> Head:
         raise Problem(431, f"the request has more than {limits.HEAD_FIELDS} headers: send fewer")
     method, version = parser.get_method().decode("latin-1"), "HTTP/1." + line[2].decode()
     environ = _environ(method, line[1], version, fields.lines)
+    environ.pop("HTTP_UPGRADE", None)  # Werkzeug refuses to answer an offer to use WebSocket in HTTP
     connection = environ.get("HTTP_CONNECTION", "").lower()
     options = {option.strip() for option in connection.split(",")} if connection else set()
     keep_alive = "close" not in options and (version == "HTTP/1.1" or "keep-alive" in options) and not upgrade
@@ -95,6 +96,8 @@ def check_partial(data: bytearray) -> None:
     if line_ends and not _REQUEST_LINE.match(data) and not _OTHER_VERSION.match(data):
         raise _invalid("the request line is malformed")
     if len(data) > limits.HEAD_BYTES:
+        if not line_ends:
+            raise Problem(414, f"the request target is longer than {limits.HEAD_BYTES // 1024} KiB: send a shorter one")
         raise Problem(431, f"the request's headers are larger than {limits.HEAD_BYTES // 1024} KiB: send fewer")
 
 
@@ -134,8 +137,10 @@ def _path(method: str, target: bytes, environ: dict) -> bytes:
     """Path and query of a target in origin, absolute or asterisk form. The host of an absolute form replaces Host."""
     if b"#" in target:
         raise _invalid("a fragment in the request target")
-    if target.startswith(b"/") or (target == b"*" and method == "OPTIONS"):
+    if target.startswith(b"/"):
         return target
+    if target == b"*" and method == "OPTIONS":
+        return b"/"
     if method == "CONNECT":
         raise Problem(501, "CONNECT is not supported: this is not a proxy")
     try:

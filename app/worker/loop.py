@@ -164,7 +164,7 @@ class Loop:
 
     def _refuse(self, connection: Connection, problem: Problem) -> None:
         """Answer without the application, and close."""
-        connection.respond(wsgi.refusal(problem), keep_alive=False)
+        connection.respond(wsgi.refusal(connection.method, problem), keep_alive=False)
         _log.info("request from %s refused: %d, %s", connection.address[0], problem.status, problem.detail)
 
     def _shed(self) -> bool:

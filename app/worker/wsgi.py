@@ -41,10 +41,10 @@ def answer(method: str, status: str, headers: list[tuple[str, str]], content: by
     return head + content if has_content and method != "HEAD" else head
 
 
-def refusal(problem: Problem) -> bytes:
+def refusal(method: str, problem: Problem) -> bytes:
     """The bytes of an answer to a request that the application does not see. The connection is closed after it."""
     response = problem.as_response()
-    return answer("", response.status, list(response.headers), response.get_data(), keep_alive=False)
+    return answer(method, response.status, list(response.headers), response.get_data(), keep_alive=False)
 
 
 @lru_cache(1)
