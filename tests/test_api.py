@@ -211,6 +211,7 @@ def test_model_without_an_explain_signature_has_no_heatmap(client, app, cat, mon
             400,
             "no image in the field 'file' (found 'note')",
         ),
+        (form_with(b'name="' + b"x" * 41 + b'"'), 400, f"(found '{'x' * 40}')"),
         ({"data": {"image": (io.BytesIO(b"x"), "a.jpg")}}, 400, "no image in the field 'file' (found 'image')"),
         (form_with(b'name="file"; filename=""'), 400, "no image in the field 'file': choose one"),
         (form_with(b'name="file"; filename="empty.jpg"'), 415, "the image is empty (0 bytes)"),
@@ -412,6 +413,10 @@ def test_model_returns_the_card(client, imagenet):
 @pytest.mark.parametrize("path", ["/health", "/ready", "/_ah/warmup"])
 def test_health_endpoints_are_200(client, path):
     assert client.get(path).status_code == 200
+
+
+def test_health_is_independent_of_the_model(client):
+    assert client.get("/health").text == "alive\n"
 
 
 def test_ready_names_the_version(client, imagenet):

@@ -1,12 +1,16 @@
 import pytest
 
-from app import config
+from app import config, images
 
 
 def test_defaults_apply_without_environment_variables():
     settings = config.from_environment({})
     assert settings == config.Config(web_concurrency=config.granted_cpus())
     assert (settings.port, settings.model, settings.max_upload_bytes) == (8080, "model/imagenet", 20 * 2**20)
+
+
+def test_default_pixel_limit_is_that_of_the_decoder():
+    assert config.Config().max_pixels == images.MAX_PIXELS == 50_000_000
 
 
 def test_settings_are_read_and_empty_ones_get_the_default():
