@@ -4,6 +4,7 @@ import re
 from typing import NamedTuple
 
 from flask import Request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from app import form_body, json_body
 from app.config import Config
@@ -26,7 +27,7 @@ class Upload(NamedTuple):
 def read(request: Request, config: Config) -> list[Upload]:
     """The images of `request`, in the order sent; at least one, at most `config.max_images`.
 
-    Raises Problem, or werkzeug's RequestEntityTooLarge for a body over `config.max_upload_bytes`.
+    Raises Problem, or RequestEntityTooLarge if the body is over `config.max_upload_bytes`.
     """
     content_type = request.mimetype  # without parameters; the proxy `request` is slow, so each value is read once
     if content_type == "multipart/form-data":
@@ -48,11 +49,17 @@ def read(request: Request, config: Config) -> list[Upload]:
 
 
 def _body(request: Request, config: Config) -> bytes:
-    """The whole body. If its length is known, one read gets it: werkzeug would copy a photo three times more."""
-    length = request.content_length
-    if length is None or length > config.max_upload_bytes:
-        return request.get_data(cache=False)  # reads in chunks, or raises RequestEntityTooLarge
-    return request.environ["wsgi.input"].read(length)
+    """The whole body. Raises RequestEntityTooLarge if it is over the limit."""
+    length, max_length = request.content_length, config.max_upload_bytes
+    if length is not None:
+        if length > max_length:
+            raise RequestEntityTooLarge
+        return request.environ["wsgi.input"].read(length)  # werkzeug would copy the body three times
+    request.max_content_length = max_length + 1  # werkzeug cuts a chunked body at this length, without an error
+    body = request.get_data(cache=False)
+    if len(body) > max_length:
+        raise RequestEntityTooLarge
+    return body
 
 
 def _from_form(parts: list[form_body.Part]) -> list[Upload]:

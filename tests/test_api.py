@@ -211,6 +211,7 @@ def test_model_without_an_explain_signature_has_no_heatmap(client, app, cat, mon
             400,
             "no image in the field 'file' (found 'note')",
         ),
+        (form_with(b'name="' + b"x" * 41 + b'"'), 400, f"(found '{'x' * 40}')"),
         ({"data": {"image": (io.BytesIO(b"x"), "a.jpg")}}, 400, "no image in the field 'file' (found 'image')"),
         (form_with(b'name="file"; filename=""'), 400, "no image in the field 'file': choose one"),
         (form_with(b'name="file"; filename="empty.jpg"'), 415, "the image is empty (0 bytes)"),
@@ -220,6 +221,13 @@ def test_model_without_an_explain_signature_has_no_heatmap(client, app, cat, mon
         ({"data": b"[" * 1200, "content_type": "application/json"}, 400, "not valid JSON"),  # too deep
         ({"json": 7}, 400, "no list of instances"),
         ({"json": {"inputs": []}}, 400, "no list of instances"),
+        ({"json": {"instances": ["a"] * 2000}}, 413, "the JSON has more than 1256 values"),
+        ({"json": {"instances": [{"b64": ""}] * 17}}, 413, "17 images in one request; at most 16"),
+        (
+            form_with(b'name="a"\r\n\r\n\r\n--b\r\nContent-Disposition: form-data; ' * 120 + b'name="a"'),
+            413,
+            "116 parts",
+        ),
         ({"json": []}, 400, "no list of instances"),
         ({"json": {"instances": []}}, 400, "no list of instances"),
         ({"json": {"instances": {"b64": ""}}}, 400, "no list of instances"),
@@ -284,6 +292,29 @@ def test_body_over_the_limit_is_413(strict_client):
     assert "larger than 1 MiB" in problem(
         strict_client.post("/predict", data=b"x" * (2**20 + 1), content_type="image/jpeg"), 413
     )
+
+
+@pytest.mark.parametrize(("size", "status"), [(1000, 422), (2**20, 422), (2**20 + 1, 413)])
+def test_chunked_body_over_the_limit_is_413(strict_client, size, status):
+    body = io.BytesIO(b"\xff\xd8".ljust(size, b"\0"))  # a corrupt JPEG
+    environ = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+    problem(
+        strict_client.post("/predict", input_stream=body, content_type="image/jpeg", environ_overrides=environ), status
+    )
+
+
+def test_body_is_read_once_and_not_beyond_its_length(client, cat):
+    reads = []
+
+    class Body(io.BytesIO):
+        def read(self, size=-1):
+            reads.append(size)
+            return super().read(size)
+
+    body, environ = Body(cat + b"next request"), {"CONTENT_LENGTH": str(len(cat))}
+    response = client.post("/predict", input_stream=body, content_type="image/jpeg", environ_overrides=environ)
+    assert response.status_code == 200
+    assert reads == [len(cat)]
 
 
 def test_image_over_the_pixel_limit_is_413(strict_client, encode):
@@ -382,6 +413,10 @@ def test_model_returns_the_card(client, imagenet):
 @pytest.mark.parametrize("path", ["/health", "/ready", "/_ah/warmup"])
 def test_health_endpoints_are_200(client, path):
     assert client.get(path).status_code == 200
+
+
+def test_health_is_independent_of_the_model(client):
+    assert client.get("/health").text == "alive\n"
 
 
 def test_ready_names_the_version(client, imagenet):

@@ -1,6 +1,6 @@
 import pytest
 
-from app import config
+from app import config, images
 
 
 def test_defaults_apply_without_environment_variables():
@@ -9,11 +9,32 @@ def test_defaults_apply_without_environment_variables():
     assert (settings.port, settings.model, settings.max_upload_bytes) == (8080, "model/imagenet", 20 * 2**20)
 
 
+def test_default_pixel_limit_is_that_of_the_decoder():
+    assert config.Config().max_pixels == images.MAX_PIXELS == 50_000_000
+
+
 def test_settings_are_read_and_empty_ones_get_the_default():
     environ = {"PORT": " 9000 ", "MODEL": "model/mine", "MAX_IMAGES": "", "LOG_FORMAT": "JSON", "WEB_CONCURRENCY": "3"}
     settings = config.from_environment(environ)
     assert (settings.port, settings.model, settings.max_images) == (9000, "model/mine", 16)
     assert (settings.log_format, settings.web_concurrency) == ("json", 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("PORT", [1, 65535]),
+        ("WEB_CONCURRENCY", [1, 64]),
+        ("MAX_UPLOAD_MB", [1, 1024]),
+        ("MAX_PIXELS", [1, 1_000_000_000]),
+        ("MAX_IMAGES", [1, 1000]),
+        ("LOG_LEVEL", ["debug", "info", "warning", "error"]),
+        ("LOG_FORMAT", ["text", "json"]),
+    ],
+)
+def test_every_allowed_value_is_accepted(name, values):
+    for value in values:
+        assert getattr(config.from_environment({name: str(value)}), name.lower()) == value
 
 
 @pytest.mark.parametrize(
@@ -26,7 +47,15 @@ def test_settings_are_read_and_empty_ones_get_the_default():
         ("WEB_CONCURRENCY", "0", "a whole number from 1 to 64"),
         ("MAX_IMAGES", "many", "a whole number from 1 to 1000"),
         ("MAX_UPLOAD_MB", "20MB", "a whole number from 1 to 1024"),
-        ("MAX_PIXELS", "5e7", "a whole number"),
+        ("MAX_UPLOAD_MB", "1025", "a whole number from 1 to 1024"),
+        ("MAX_UPLOAD_MB", "0", "a whole number from 1 to 1024"),
+        ("MAX_PIXELS", "5e7", "a whole number from 1 to 1000000000"),
+        ("MAX_PIXELS", "1000000001", "a whole number from 1 to 1000000000"),
+        ("MAX_PIXELS", "0", "a whole number from 1 to 1000000000"),
+        ("MAX_IMAGES", "1001", "a whole number from 1 to 1000"),
+        ("MAX_IMAGES", "0", "a whole number from 1 to 1000"),
+        ("WEB_CONCURRENCY", "65", "a whole number from 1 to 64"),
+        ("PORT", "65536", "a whole number from 1 to 65535"),
         ("MAX_IMAGES", "\u0663", "a whole number from 1 to 1000"),
         ("LOG_LEVEL", "loud", "debug, info, warning or error"),
         ("LOG_FORMAT", "xml", "text or json"),

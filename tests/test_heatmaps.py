@@ -40,6 +40,13 @@ def test_only_the_crop_that_the_model_saw_is_coloured(size, resize, box):
     assert (found == 0).all()
 
 
+@pytest.mark.parametrize("size", [(4000, 1), (1, 4000)])
+def test_narrow_image_has_a_heatmap(size):
+    found = alpha(np.ones((4, 4)), size, "center-crop:0.5")
+    assert found.shape == (1, 320) if size[0] > 1 else (320, 1)
+    assert np.count_nonzero(found) <= 1
+
+
 def test_crop_has_the_aspect_ratio_of_the_map():
     found = alpha(np.ones((2, 4)), (320, 320), "center-crop:1.0")
     assert (found[80:240] == 190).all()

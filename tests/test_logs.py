@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 
 import pytest
 
@@ -61,7 +62,8 @@ def test_long_path_and_user_agent_are_cut(capfd, form):
 def test_json_line_has_the_fields_of_cloud_logging(capfd):
     entry = json.loads(logged(capfd, "json", HTTP_USER_AGENT="curl"))
     assert entry["severity"] == "INFO"
-    assert entry["message"].startswith("POST /predict 200 ")
+    assert re.fullmatch(r"POST /predict 200 \d+\.\d ms", entry["message"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", entry["time"])
     latency = entry["httpRequest"].pop("latency")
     assert latency.endswith("s")
     assert 0 <= float(latency[:-1]) < 1

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from app import image_formats
+from app import create_app, image_formats
+from app.config import Config
 from app.pages import percent
 from tests.test_api import form_with
 
@@ -35,6 +36,19 @@ def test_page_has_the_form_and_every_sample(client, imagenet):
         name = sample["file"].removeprefix("samples/")
         assert f'name="sample" value="{name}"' in page
         assert exists(client, f"/samples/{name}")
+
+
+def test_sample_without_a_label_is_named_by_its_file(copied_bundle, edit_card, imagenet):
+    edit_card(samples=[{**imagenet.samples[0], "label": None}])
+    page = create_app(Config(model=str(copied_bundle))).test_client().get("/").text
+    name = imagenet.samples[0]["file"].removeprefix("samples/")
+    assert f'<img src="samples/{name}" alt="{name}">' in page
+
+
+@pytest.mark.parametrize("path", ["/assets/page.css", "/samples/cat.jpg"])
+def test_assets_and_samples_are_cached_for_an_hour(client, path):
+    with client.get(path) as response:
+        assert response.cache_control.max_age == 3600
 
 
 def test_page_names_the_model_and_its_version_and_links_to_the_card(client, imagenet):
