@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from bench import processes
-from tests.server.photos import photo, small
+from tests.server.photos import photo, slow, small
 from tests.server.serving import GUNICORN, SERVED, is_ready, request, serving
 from tests.server.wire import Client
 
@@ -66,6 +66,18 @@ def test_sigterm_ends_promptly_after_the_last_answer(server):
         assert answer.status == 200
         assert answer.fields["connection"] == "close"
         ended_within(server.process, 1.5)
+    assert server.process.returncode == 0
+
+
+def test_sigterm_during_a_long_answer_ends_promptly_after_it(server):
+    with Client(server.port) as client:
+        client.send(head(len(slow())) + slow())
+        time.sleep(0.1)  # it is being decoded, which takes two tenths of a second and more
+        server.process.send_signal(signal.SIGTERM)
+        answer = client.read()
+        assert answer
+        assert answer.status == 200
+        ended_within(server.process, 2.5)
     assert server.process.returncode == 0
 
 
