@@ -67,7 +67,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Config:
 def granted_cpus(root: Path = Path("/")) -> int:
     """The number of CPUs that this process may use: its affinity, limited by the cgroup's quota, rounded up.
 
-    `os.cpu_count()` knows neither. `root` is the root of the file system.
+    `os.cpu_count()` ignores both. `root` is the root of the file system.
     """
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _cgroup_quota(root)

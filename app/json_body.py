@@ -17,7 +17,7 @@ def parse(body: bytes, max_images: int) -> list[bytes | Problem]:
     """
     _check_number_of_values(body, max_images)
     try:
-        # Keys and base64 are ASCII. Decoded as Latin-1, the text takes one byte a character, whatever else it holds.
+        # Keys and base64 are ASCII. Decoded as Latin-1, each character takes one byte, even if others are not ASCII.
         text = body.decode("latin-1").removeprefix(_BYTE_ORDER_MARK)
         instances = json.loads(text)["instances"]
     except (ValueError, RecursionError):
@@ -32,8 +32,8 @@ def parse(body: bytes, max_images: int) -> list[bytes | Problem]:
 def _check_number_of_values(body: bytes, max_images: int) -> None:
     """Count before parsing, because Python needs up to 120 bytes of memory for a byte of JSON: 2.3 GB for 19 MB.
 
-    Each of these characters precedes at most one key or value, and nothing but the first value stands without one.
-    Base64 contains none of them.
+    Every key and every value except the outermost follows one of the counted characters, so that their number bounds
+    the number of objects. Base64 contains none of them.
     """
     limit = 1000 + 16 * max_images
     if sum(map(body.count, (b",", b":", b"[", b"{"))) > limit:

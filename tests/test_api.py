@@ -287,6 +287,10 @@ def strict_client():
     return create_app(Config(model=str(IMAGENET), max_upload_mb=1, max_pixels=60_000, max_images=2)).test_client()
 
 
+def test_body_of_exactly_the_limit_is_read(strict_client):
+    problem(strict_client.post("/predict", data=b"x" * 2**20, content_type="image/jpeg"), 415)
+
+
 def test_body_over_the_limit_is_413(strict_client):
     assert "larger than 1 MiB" in problem(post(strict_client, ("a.jpg", b"x" * 2**20)), 413)
     assert "larger than 1 MiB" in problem(
