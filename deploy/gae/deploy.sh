@@ -9,7 +9,7 @@ begin gae deploy "$@"
 check_host_name
 check_invoker
 
-ensure_apis appengine cloudbuild iam
+ensure_apis appengine cloudresourcemanager cloudbuild iam
 if [ "$GAE_ENVIRONMENT" = flexible ]; then ensure_apis appengineflex artifactregistry; fi
 ensure_app
 ensure_iap

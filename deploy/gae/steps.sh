@@ -34,6 +34,7 @@ ensure_app() {
   if [ -z "$location" ]; then
     step "App Engine application of the project; its location cannot be changed later"
     run gcloud app create --region="$wanted" --project="$PROJECT" || die "could not create the application. $(hint)"
+    record_change "$PROJECT@appspot.gserviceaccount.com"
   elif [ "$location" != "$wanted" ]; then
     die "invalid REGION '$REGION': the App Engine application of $PROJECT is in $location, and its location cannot be changed. Set REGION to match, or use another project."
   fi
@@ -115,6 +116,7 @@ capture_iap_token() {
     --flatten='bindings[].members' --filter="bindings.members=$member" --format='value(bindings.role)'; then
     run gcloud iap web add-iam-policy-binding --resource-type=app-engine --service="$SERVICE" --project="$PROJECT" \
       --member="$member" --role=roles/iap.httpsResourceAccessor --format=none || die "could not grant $INVOKER access. $(hint)"
+    record_change "$INVOKER"
   fi
   make_work_folder
   capture issued_at date +%s

@@ -89,7 +89,7 @@ ensure_autoscaling() {
 
 # wait_until STATE: stable or version-target-reached.
 wait_until() {
-  run "${GROUP[@]}" wait-until "$NAME" "--$1" --timeout="${ROLLOUT_LIMIT:-900}" --region="$REGION" --project="$PROJECT"
+  run "${GROUP[@]}" wait-until "$NAME" "--$1" --timeout="$ROLLOUT_LIMIT" --region="$REGION" --project="$PROJECT"
 }
 
 # roll_back REASON: restore the previous template and end the script.

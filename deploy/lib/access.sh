@@ -24,7 +24,7 @@ export_token() {
 # smoke_test URL [SECONDS]: readiness, the page, and every sample image against its expected label. Waits until the URL is ready.
 smoke_test() {
   step "Smoke test"
-  run python3 deploy/smoke.py "$1" --bundle="$MODEL" --wait="${SMOKE_WAIT:-${2:-60}}"
+  run python3 deploy/smoke.py "$1" --bundle="$MODEL" --wait="${2:-$SMOKE_LIMIT}"
 }
 
 # show_url URL [HEADER]: print the URL and a command that classifies a sample image. HEADER is an option of curl.

@@ -83,7 +83,7 @@ capture_port() {
 }
 
 # smoke_test_public: through the load balancer. A new one takes minutes until it answers.
-smoke_test_public() { smoke_test "$(public_url)" 600; }
+smoke_test_public() { smoke_test "$(public_url)" "$BALANCER_LIMIT"; }
 
 # smoke_test_tunnel PORT COMMAND...: through the tunnel that COMMAND opens on the local PORT.
 smoke_test_tunnel() {
@@ -94,7 +94,7 @@ smoke_test_tunnel() {
     log "+ $(quote "$@") &"
     "$@" >/dev/null &
   fi
-  smoke_test "http://localhost:$port" 600 || status=1
+  smoke_test "http://localhost:$port" "$BALANCER_LIMIT" || status=1
   if $DRY_RUN; then echo 'kill %1'; else { kill $! && wait $!; } 2>/dev/null || true; fi
   return $status
 }

@@ -13,6 +13,8 @@ ensure_apis() {
   step "Enable APIs"
   # shellcheck disable=SC2086 # one word for each API
   run gcloud services enable $missing --project="$PROJECT" || die "could not enable$missing. $(hint)"
+  # shellcheck disable=SC2086
+  record_change $missing
 }
 
 # account_email NAME
@@ -24,6 +26,7 @@ ensure_account() {
   step "Service account $1: $2"
   run gcloud iam service-accounts create "$1" --display-name="$2" --project="$PROJECT" ||
     die "could not create the service account $1. $(hint)"
+  record_change "$(account_email "$1")"
 }
 
 # ensure_role ACCOUNT ROLE: grant the role on the project to the account.
@@ -35,6 +38,7 @@ ensure_role() {
   if grep -qx "$2" <<<"$roles"; then return; fi
   run gcloud projects add-iam-policy-binding "$PROJECT" --member="$member" --role="$2" --condition=None --format=none ||
     die "could not grant $2 to $1. $(hint)"
+  record_change "$(account_email "$1")"
 }
 
 # The account that builds run as. The default one of a new project often has no permission to build.

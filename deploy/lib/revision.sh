@@ -54,6 +54,18 @@ traffic_targets() {
   echo "[$targets{revisionName: $REVISION, percent: 0, tag: candidate}]"
 }
 
+# deploy_candidate COMMAND...: COMMAND creates REVISION. A revision that failed cannot be deployed again, so each retry has a new name.
+deploy_candidate() {
+  local start
+  start=$(date +%s)
+  while true; do
+    name_revision
+    step "Candidate $REVISION"
+    if "$@"; then return; fi
+    wait_to_retry "$start" || reject_candidate "$REVISION was not created or did not become ready. $(hint)"
+  done
+}
+
 # tag_candidate: REVISION was deployed by an earlier run and not promoted. Give it its candidate URL again.
 tag_candidate() {
   step "Candidate $REVISION: already deployed, not promoted yet"
