@@ -1,4 +1,4 @@
-"""Keep off the terminal what TensorFlow's C++ parts print: notices of the CPU, pages about what we say in a line."""
+"""Keep TensorFlow's C++ notices off the terminal: it writes them to file descriptor 2, below Python's sys.stderr."""
 
 import os
 import tempfile
@@ -9,18 +9,21 @@ from training import TrainingError
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Hold back standard error, and print it after all where the block ends in an error that nobody foresaw."""
-    with tempfile.TemporaryFile() as notices:
+def capture_stderr() -> Iterator[None]:
+    """Redirect file descriptor 2 to a temporary file; print its content only if the block fails unexpectedly.
+
+    A TrainingError is expected: its message says everything that the user needs, so the captured text is dropped.
+    """
+    with tempfile.TemporaryFile() as captured:
         terminal = os.dup(2)
-        os.dup2(notices.fileno(), 2)
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         except TrainingError:
             raise
         except Exception:
-            notices.seek(0)
-            os.write(terminal, notices.read())
+            captured.seek(0)
+            os.write(terminal, captured.read())
             raise
         finally:
             os.dup2(terminal, 2)

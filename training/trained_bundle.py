@@ -1,4 +1,4 @@
-"""The bundle of a network that was trained here."""
+"""Write the bundle of a network that train.py has trained."""
 
 import sys
 from pathlib import Path
@@ -7,86 +7,84 @@ import numpy as np
 from PIL import Image
 
 from app import bundle, images
-from training import card, export, measures, plots
-from training.datasets import SAMPLE_SIDE, SAMPLES, Dataset
-from training.fitting import Fit, probabilities
+from training import card, export, metrics, plots
+from training.datasets import MAX_SAMPLES, SAMPLE_SIDE, Dataset
+from training.trainer import TrainingResult, predict
 
-PRECISION = {"cnn": "float32", "efficientnet-lite0": "float16"}  # the second by the measurements of precisions.md
+PRECISION = {"cnn": "float32", "efficientnet-lite0": "float16"}  # for float16 see training/weights/precisions.md
 
 
-def write(out: Path, dataset: Dataset, fit: Fit, seed: int, folder: Path | None = None) -> None:
-    """Export, measure what will be served on the test pictures, and put the bundle in place of the old one.
+def write(out: Path, dataset: Dataset, result: TrainingResult, seed: int, folder: Path | None = None) -> None:
+    """Export the network, measure the export on the test images, and write the bundle to `out`, replacing an old one.
 
-    `folder` is where the data set's files lie, where it is a folder.
+    `folder`: the data set's folder if it is one. Raises TrainingError if the export differs too much from Keras; `out`
+    is then unchanged.
     """
-    precision = PRECISION[fit.model.name]
+    model, labels = result.model, dataset.labels
+    precision = PRECISION[model.name]
     print(f"Exporting to LiteRT, {precision} ...", flush=True)
-    model = export.to_litert(fit.model, precision)
-    served = measures.litert_probabilities(model, dataset.test)
-    agreement = measures.agreement(probabilities(fit.model, dataset.test, "Comparing with Keras,"), served)
-    measures.check(agreement, precision)
-    metrics = measures.metrics(dataset.labels, dataset.test.classes, served)
+    exported = export.to_litert(model, precision)
+    probabilities = metrics.litert_probabilities(exported, dataset.test)
+    agreement = metrics.compare(predict(model, dataset.test, "Comparing with Keras"), probabilities)
+    metrics.check_agreement(agreement, precision)
 
     with bundle.writing(out) as staged:
         print(f"Writing {out} ...", flush=True)
-        (staged / bundle.MODEL).write_bytes(model)
-        (staged / bundle.LABELS).write_text("\n".join(dataset.labels) + "\n", "utf-8")
-        fit.model.save(staged / "model.keras")
-        plots_folder = staged / "plots"
-        plots_folder.mkdir()
-        plots.learning_curves(fit.history, plots_folder / "learning-curves.png")
-        matrix = measures.confusion(dataset.test.classes, served)
-        plots.confusion_matrix(matrix, dataset.labels, plots_folder / "confusion-matrix.png")
-        samples = _samples(staged, dataset, folder)
-        completed = {
+        (staged / bundle.MODEL).write_bytes(exported)
+        (staged / bundle.LABELS).write_text("\n".join(labels) + "\n", "utf-8")
+        model.save(staged / "model.keras")
+        (staged / "plots").mkdir()
+        plots.learning_curves(result.history, staged / "plots" / "learning-curves.png")
+        matrix = metrics.confusion_matrix(dataset.test.classes, probabilities)
+        plots.confusion_matrix(matrix, labels, staged / "plots" / "confusion-matrix.png")
+        samples = _write_samples(staged, dataset, folder)
+        facts = {
             "name": out.resolve().name,
             "input": {"height": dataset.size[0], "width": dataset.size[1]},
             "resize": dataset.resize,
-            "labels": len(dataset.labels),
+            "labels": len(labels),
             "dataset": card.dataset_facts(dataset),
-            "metrics": metrics,
+            "metrics": metrics.evaluate(labels, dataset.test.classes, probabilities),
             "training": {
-                "backbone": fit.model.name,
-                "epochs": len(fit.history["loss"]),
-                "seconds": round(fit.seconds, 1),
+                "backbone": model.name,
+                "epochs": len(result.history["loss"]),
+                "seconds": round(result.seconds, 1),
                 "seed": seed,
             },
-            "export": {"precision": precision, "bytes": len(model), "agreement": agreement._asdict()},
+            "export": {"precision": precision, "bytes": len(exported), "agreement": agreement._asdict()},
             "versions": card.versions(),
-            "samples": card.expected(staged, model, dataset.labels, dataset.size, dataset.resize, samples),
+            "samples": card.sample_entries(staged, exported, labels, dataset.size, dataset.resize, samples),
         }
-        (staged / "README.md").write_text(card.readme_trained(completed, dataset), "utf-8")
-        completed = bundle.write_card(staged, completed)
-    print(card.table(completed))
+        (staged / "README.md").write_text(card.readme(facts, dataset), "utf-8")
+        facts = bundle.write_card(staged, facts)
+    print(card.summary(facts))
     sys.stdout.flush()
 
 
-def _samples(staged: Path, dataset: Dataset, folder: Path | None) -> dict[str, str]:
-    """Write up to SAMPLES test pictures, one of each class while there are enough, and return {file: label}."""
+def _write_samples(staged: Path, dataset: Dataset, folder: Path | None) -> dict[str, str | None]:
+    """Write up to MAX_SAMPLES test images, first one of each class, and return {file: label}."""
     (staged / "samples").mkdir()
-    chosen = _one_of_each(dataset.test.classes, SAMPLES)
-    samples = {}
-    for number, index in enumerate(chosen, 1):
-        label = dataset.labels[dataset.test.classes[index]]
+    samples: dict[str, str | None] = {}
+    for number, index in enumerate(_one_of_each_class_first(dataset.test.classes)[:MAX_SAMPLES], 1):
         if folder is None:
             name = f"samples/{number}.png"
             Image.fromarray(dataset.test.images[index].squeeze()).save(staged / name, optimize=True)
         else:
             name = f"samples/{number}.jpg"
-            picture = images.preview((folder / dataset.files[index]).read_bytes(), SAMPLE_SIDE)
-            picture.save(staged / name, quality=88, optimize=True)
-        samples[name] = label
+            image = images.preview((folder / dataset.files[index]).read_bytes(), SAMPLE_SIDE)
+            image.save(staged / name, quality=88, optimize=True)
+        samples[name] = dataset.labels[dataset.test.classes[index]]
     (staged / "samples" / "LICENSES.md").write_text(
-        f"# Sample pictures\n\nTest pictures of: {dataset.origin}\n", "utf-8"
+        f"# Sample images\n\nThese are test images of the data set.\n\n{dataset.origin}\n", "utf-8"
     )
     return samples
 
 
-def _one_of_each(classes: np.ndarray, count: int) -> list[int]:
-    """Return `count` indices: the first picture of each class, then the second of each, and so on."""
+def _one_of_each_class_first(classes: np.ndarray) -> list[int]:
+    """Return all indices of `classes`: the first image of each class, then the second of each class, and so on."""
     order = np.argsort(classes, kind="stable")
-    round_of = np.empty(len(classes), np.int64)
+    position = np.empty(len(classes), np.int64)  # of an image among those of its class
     for label in np.unique(classes):
         members = order[classes[order] == label]
-        round_of[members] = np.arange(len(members))
-    return [int(index) for index in np.lexsort((classes, round_of))[:count]]
+        position[members] = np.arange(len(members))
+    return [int(index) for index in np.lexsort((classes, position))]

@@ -1,8 +1,9 @@
-"""Fitting: the small network from scratch, or a new last layer on frozen EfficientNet features."""
+"""Training: the small CNN from scratch, or a new last layer on frozen EfficientNet-Lite0 features."""
 
 import sys
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,103 +13,118 @@ from training import networks
 from training.datasets import Dataset, Split
 from training.progress import progress
 
-BATCH = 64  # pictures at a time wherever no gradient is taken
-PEAK_RATE = 3e-3
-HEAD_RATE = 1e-3
+INFERENCE_BATCH = 64  # images, for validation and prediction
+CNN_LEARNING_RATE = 3e-3  # the peak; see train_cnn for the schedule
+LAST_LAYER_LEARNING_RATE = 1e-3
 
 
 @dataclass(frozen=True)
-class Fit:
-    """A trained network, its learning curves (loss, accuracy, val_loss, val_accuracy: a value an epoch), the time."""
+class TrainingResult:
+    """A trained network.
+
+    `history`: the learning curves `loss`, `accuracy`, `val_loss` and `val_accuracy`, one value for each epoch.
+    `seconds`: the training time.
+    """
 
     model: keras.Model
     history: dict[str, list[float]]
     seconds: float
 
 
-def from_scratch(dataset: Dataset, epochs: int, batch_size: int) -> Fit:
-    """Train the small CNN on the pictures, mirrored and shifted at random; the best epoch's weights are kept."""
+def train_cnn(dataset: Dataset, epochs: int, batch_size: int) -> TrainingResult:
+    """Train the small CNN from scratch on randomly mirrored and shifted images; keeps the best epoch's weights.
+
+    The learning rate rises linearly for 10 % of the steps, then falls along a cosine.
+    """
     started = time.monotonic()
     model = networks.cnn(dataset.size, len(dataset.labels), dataset.grey)
-    batches = _augmented(dataset.train, batch_size)
+    batches = _augmented_batches(dataset.train, batch_size)
     steps = epochs * len(batches)
     rate = keras.optimizers.schedules.CosineDecay(
-        PEAK_RATE / 30, max(1, steps * 9 // 10), warmup_target=PEAK_RATE, warmup_steps=steps // 10
+        CNN_LEARNING_RATE / 30,
+        max(1, steps * 9 // 10),
+        warmup_target=CNN_LEARNING_RATE,
+        warmup_steps=steps // 10,
     )
-    history = _fit(
-        model, batches, _batches(dataset.validation), epochs, keras.optimizers.AdamW(rate, weight_decay=1e-3)
-    )
-    return Fit(model, history, time.monotonic() - started)
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-3)
+    history = _fit(model, batches, _validation_batches(dataset.validation), epochs, optimizer)
+    return TrainingResult(model, history, time.monotonic() - started)
 
 
-def on_frozen_features(dataset: Dataset, epochs: int, batch_size: int) -> Fit:
-    """Train a new last layer on the features that EfficientNet-Lite0 finds in each picture and its mirror image.
+def train_last_layer(dataset: Dataset, epochs: int, batch_size: int) -> TrainingResult:
+    """Train a new last layer of EfficientNet-Lite0 on the features of each image and its mirror image.
 
-    The features are computed once, so that an epoch takes a moment and a few dozen photos are enough.
+    The backbone is frozen, so its features are computed once: an epoch takes less than a second and a few dozen photos
+    are enough.
     """
     started = time.monotonic()
     model = networks.efficientnet_lite0(len(dataset.labels), dataset.size)
-    pooled = keras.Model(model.input, model.get_layer("pooled").output)
-    train = np.concatenate([_features(pooled, dataset.train, mirror) for mirror in (False, True)])
-    validation = _features(pooled, dataset.validation, mirror=False)
+    backbone = keras.Model(model.input, model.get_layer("pooled").output)
+    features = np.concatenate(
+        [
+            predict(backbone, dataset.train, "Computing features"),
+            predict(backbone, _mirrored(dataset.train), "Computing features of mirrored images"),
+        ]
+    )
+    classes = np.tile(dataset.train.classes, 2)
+    validation_features = predict(backbone, dataset.validation, "Computing features of validation images")
 
-    entry = keras.Input(train.shape[1:])
-    head = keras.Model(entry, model.get_layer("classes")(model.get_layer("dropout")(entry)))
-    batches = tf.data.Dataset.from_tensor_slices((train, np.tile(dataset.train.classes, 2)))
-    batches = batches.shuffle(len(train)).batch(batch_size)
-    held_out = tf.data.Dataset.from_tensor_slices((validation, dataset.validation.classes)).batch(BATCH)
-    history = _fit(head, batches, held_out, epochs, keras.optimizers.Adam(HEAD_RATE))
-    return Fit(model, history, time.monotonic() - started)
+    inputs = keras.Input(features.shape[1:])
+    last_layer = keras.Model(inputs, model.get_layer("classes")(model.get_layer("dropout")(inputs)))
+    batches = tf.data.Dataset.from_tensor_slices((features, classes)).shuffle(len(features)).batch(batch_size)
+    validation = tf.data.Dataset.from_tensor_slices((validation_features, dataset.validation.classes))
+    optimizer = keras.optimizers.Adam(LAST_LAYER_LEARNING_RATE)
+    history = _fit(last_layer, batches, validation.batch(INFERENCE_BATCH), epochs, optimizer)
+    return TrainingResult(model, history, time.monotonic() - started)
 
 
 def set_seed(seed: int) -> None:
-    """Make Python, NumPy and TensorFlow repeat themselves."""
+    """Seed Python, NumPy and TensorFlow, and use deterministic operations."""
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
 
-def probabilities(model: keras.Model, split: Split, what: str) -> np.ndarray:
-    """Classify the pictures: float32 (n, labels); or, for a model that ends earlier, whatever it gives."""
-    starts = range(0, len(split), BATCH)
+def predict(model: keras.Model, split: Split, description: str) -> np.ndarray:
+    """Run `model` on all images of `split`; returns its output, float32 (n, ...): (n, labels) for a classifier.
+
+    `description` begins the progress line.
+    """
+    signature = [tf.TensorSpec((None, *model.input.shape[1:]), tf.float32)]
+    run = tf.function(lambda images: model(images, training=False), signature)  # a graph: 4 times as fast as eager mode
+    starts = range(0, len(split), INFERENCE_BATCH)
     outputs = [
-        model(split.rgb(start, start + BATCH), training=False).numpy()
-        for start in progress(starts, what, f"batches of {BATCH}")
+        run(split.rgb(start, start + INFERENCE_BATCH)).numpy()
+        for start in progress(starts, description, f"batches of {INFERENCE_BATCH}")
     ]
     return np.concatenate(outputs)
 
 
-def _features(pooled: keras.Model, split: Split, mirror: bool) -> np.ndarray:
-    """Return the pooled features of the pictures: float32 (n, 1280)."""
-    images = split.images[:, :, ::-1] if mirror else split.images
-    return probabilities(
-        pooled,
-        Split(images, split.classes),
-        "Computing features of the mirrored pictures," if mirror else "Computing features,",
-    )
+def _mirrored(split: Split) -> Split:
+    return Split(split.images[:, :, ::-1], split.classes)
 
 
-def _augmented(split: Split, batch_size: int) -> tf.data.Dataset:
-    """Return shuffled batches, each picture mirrored and each batch shifted at random."""
-    shift = max(1, split.images.shape[2] // 28)
+def _augmented_batches(split: Split, batch_size: int) -> tf.data.Dataset:
+    """Return shuffled batches; each image is mirrored at random and each batch shifted at random."""
+    shift = max(1, split.images.shape[2] // 28)  # pixels, in each direction
 
     def augment(images: tf.Tensor, classes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         images = tf.cast(images, tf.float32)
-        each = (tf.shape(images)[0], 1, 1, 1)
-        images = tf.where(tf.random.uniform(each) < 0.5, tf.reverse(images, [2]), images)
+        one_per_image = (tf.shape(images)[0], 1, 1, 1)
+        images = tf.where(tf.random.uniform(one_per_image) < 0.5, tf.reverse(images, [2]), images)
         padded = tf.pad(images, [[0, 0], [shift, shift], [shift, shift], [0, 0]], "REFLECT")
         images = tf.image.random_crop(padded, tf.shape(images))  # one shift for the whole batch: ten times faster
-        return _as_rgb(images), classes
+        return _to_rgb(images), classes
 
-    pictures = tf.data.Dataset.from_tensor_slices((split.images, split.classes))
-    return pictures.shuffle(len(split)).batch(batch_size).map(augment).prefetch(2)
-
-
-def _batches(split: Split) -> tf.data.Dataset:
-    pictures = tf.data.Dataset.from_tensor_slices((split.images, split.classes)).batch(BATCH)
-    return pictures.map(lambda images, classes: (_as_rgb(tf.cast(images, tf.float32)), classes)).prefetch(2)
+    images = tf.data.Dataset.from_tensor_slices((split.images, split.classes))
+    return images.shuffle(len(split)).batch(batch_size).map(augment).prefetch(2)
 
 
-def _as_rgb(images: tf.Tensor) -> tf.Tensor:
+def _validation_batches(split: Split) -> tf.data.Dataset:
+    batches = tf.data.Dataset.from_tensor_slices((split.images, split.classes)).batch(INFERENCE_BATCH)
+    return batches.map(lambda images, classes: (_to_rgb(tf.cast(images, tf.float32)), classes)).prefetch(2)
+
+
+def _to_rgb(images: tf.Tensor) -> tf.Tensor:
     return tf.repeat(images, 3, axis=3) if images.shape[3] == 1 else images
 
 
@@ -118,7 +134,7 @@ def _fit(
     # XLA (jit_compile) takes seven times as long on a CPU for networks of this size.
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
     best = BestWeights()
-    verbose = 1 if sys.stdout.isatty() else 2  # a bar on a terminal, a line an epoch in a log file
+    verbose = 1 if sys.stdout.isatty() else 2  # a progress bar on a terminal, one line for each epoch in a log file
     history = model.fit(
         train, epochs=epochs, validation_data=validation, callbacks=[best], shuffle=False, verbose=verbose
     ).history
@@ -127,19 +143,20 @@ def _fit(
 
 
 class BestWeights(keras.callbacks.Callback):
-    """Remembers the weights of the epoch with the lowest validation loss."""
+    """Keep the weights of the epoch with the lowest validation loss."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Start without weights."""
         super().__init__()
-        self.loss, self.weights = float("inf"), None
+        self.loss = float("inf")
+        self.weights: list[np.ndarray] | None = None
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:  # noqa: ARG002 - Keras's signature
-        """Keep the weights if they are the best so far."""
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:  # noqa: ARG002 - Keras's signature
+        """Copy the weights if this epoch's validation loss is the lowest so far."""
         if logs["val_loss"] < self.loss:
             self.loss, self.weights = logs["val_loss"], self.model.get_weights()
 
     def restore(self, model: keras.Model) -> None:
-        """Give `model` the best weights back."""
+        """Set the weights of `model` to the kept ones; if every loss was NaN, the last epoch's weights stay."""
         if self.weights is not None:
             model.set_weights(self.weights)

@@ -1,4 +1,4 @@
-"""The way out: from what the network gives to one probability for each label, inside the graph."""
+"""The output adapter: operators from what the network returns to one probability for each label."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,104 +9,126 @@ from ai_edge_litert import schema_py_generated as schema
 from training import TrainingError
 from training.importing.graph import Graph
 
-PASSING = ("RESHAPE", "SQUEEZE", "DEQUANTIZE", "QUANTIZE", "CAST")
-_SAID = {
-    "probabilities": "probabilities, as they are",
+RESHAPING = ("RESHAPE", "SQUEEZE", "DEQUANTIZE", "QUANTIZE", "CAST")  # operators that keep the values as they are
+DESCRIPTIONS = {
+    "probabilities": "probabilities; used as they are",
     "logits": "logits; a softmax was added",
-    "independent": "a yes or no for each label by itself; the probabilities do not add up to 1",
-    "sigmoid": "the second label's probability; the first gets the rest",
-    "logit": "the second label's logit; a sigmoid was added, and the first label gets the rest",
+    "independent": "an independent probability for each label; they do not add up to 1",
+    "sigmoid": "the probability of the second label; the first label has the rest",
+    "logit": "the logit of the second label; a sigmoid was added, and the first label has the rest",
 }
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Which output holds the answers, and what they mean: a key of the words above."""
+class OutputAdapter:
+    """The output that has the classification, and what its values are.
 
-    number: int
+    `tensor`: its index in the graph. `position`: its position among the network's outputs. `kind`: a key of
+    DESCRIPTIONS.
+    """
+
+    tensor: int
     position: int
-    meaning: str
+    kind: str
 
     @property
-    def said(self) -> str:
-        """Say the meaning in words."""
-        return _SAID[self.meaning]
+    def description(self) -> str:
+        """What the values are, as text for the card."""
+        return DESCRIPTIONS[self.kind]
 
-    def read(self, outputs: list[np.ndarray]) -> np.ndarray:
-        """Turn the original's outputs for one picture into probabilities, float64 (labels,)."""
+    def to_probabilities(self, outputs: list[np.ndarray]) -> np.ndarray:
+        """Convert the network's outputs for one image to probabilities, float64 (labels,)."""
         values = np.asarray(outputs[self.position], np.float64).reshape(-1)
-        if self.meaning == "logits":
+        if self.kind == "logits":
             powers = np.exp(values - values.max())
             return powers / powers.sum()
-        if self.meaning == "logit":
+        if self.kind == "logit":
             values = 1 / (1 + np.exp(-values))
         return np.array([1 - values[0], values[0]]) if len(values) == 1 else values
 
 
-def find(graph: Graph, answers: Sequence[list[np.ndarray]], labels: int, where: str) -> Answers:
-    """Find the output with one value a label, and what it means. `answers`: of the original, for some pictures."""
-    shapes = [values.shape for values in answers[0]]
-    fitting = [i for i, shape in enumerate(shapes) if _fits(shape, labels)]
-    if len(fitting) != 1:
-        shown = ", ".join(str(shape) for shape in shapes)
-        if fitting:
-            raise TrainingError(f"it has {len(shapes)} outputs ({shown}) and more than one fits: export it with one")
-        counts = [int(np.prod(shape)) for shape in shapes if max(shape, default=1) == np.prod(shape)]
-        if not counts:
-            raise TrainingError(f"its output has the shape {shown}, not (1, labels): it is no classifier of pictures")
-        if counts[0] == 1:
-            raise TrainingError(f"it gives one value, yes or no, and {where} has {labels} labels: two are needed")
-        raise TrainingError(f"it gives {counts[0]:,} values, and {where} has {labels:,} labels")
-    position = fitting[0]
-    number = int(graph.main.outputs[position])
-    if graph.dtype(number) not in (np.float32, np.uint8, np.int8):
-        raise TrainingError("its output is neither float32 nor quantised to 8 bits: export it with one that is")
-    values = np.array([np.asarray(outputs[position], np.float64).reshape(-1) for outputs in answers])
+def detect(graph: Graph, outputs: Sequence[list[np.ndarray]], labels: int, labels_file: str) -> OutputAdapter:
+    """Find the output with one value for each label, and what its values are.
+
+    `outputs`: for each of some images, what each of the network's outputs returned. `labels`: their number.
+    Raises TrainingError if no output fits the labels, or more than one.
+    """
+    position = _find_position([values.shape for values in outputs[0]], labels, labels_file)
+    index = int(graph.subgraph.outputs[position])
+    if graph.dtype(index) not in (np.float32, np.uint8, np.int8):
+        raise TrainingError(
+            f"its output has the type {graph.type_name(index)}; expected float32, or uint8 or int8 if quantised"
+        )
+    values = np.array([np.asarray(of_image[position], np.float64).reshape(-1) for of_image in outputs])
     if not np.isfinite(values).all():
-        raise TrainingError("it gives values that are no numbers (nan or inf) for ordinary pictures")
-    last = _last_step(graph, number)
-    if values.shape[1] == 1:
-        return Answers(number, position, "sigmoid" if last == "LOGISTIC" else "logit")
-    if last == "LOGISTIC":
-        return Answers(number, position, "independent")
-    sums_to_one = values.min() >= 0 and np.abs(values.sum(axis=1) - 1).max() < 0.02
-    return Answers(number, position, "probabilities" if last == "SOFTMAX" or sums_to_one else "logits")
+        raise TrainingError("its output is not finite (NaN or infinity) for ordinary images")
+    return OutputAdapter(index, position, _kind(graph, index, values))
 
 
-def build(graph: Graph, answers: Answers, labels: int) -> int:
-    """Add the steps to probabilities, float32 (1, labels), after the network's output; returns their number."""
-    current = answers.number
-    own = 1 if answers.meaning in ("sigmoid", "logit") else labels
+def append(graph: Graph, adapter: OutputAdapter, labels: int) -> int:
+    """Add the operators from the network's output to probabilities, float32 (1, labels); returns their index."""
+    current = adapter.tensor
+    values = 1 if adapter.kind in ("sigmoid", "logit") else labels
     if graph.dtype(current) != np.float32:
-        kind, options = ("DEQUANTIZE", schema.DequantizeOptionsT())
+        real = graph.add_tensor("output_adapter/float", graph.shape(current))
         if graph.quantization(current) is None:
-            kind, options = "CAST", schema.CastOptionsT(graph.tensor(current).type, schema.TensorType.FLOAT32)
-        current = graph.add(kind, [current], graph.add_tensor("answers/float", graph.shape(current)), options)
-    if graph.shape(current) != (1, own):
-        shape = np.array([1, own], np.int32)
-        constant = graph.add_constant("answers/shape", shape)
-        flat = graph.add_tensor("answers/flat", (1, own))
-        current = graph.add("RESHAPE", [current, constant], flat, schema.ReshapeOptionsT(newShape=shape))
-    if answers.meaning == "logit":
-        current = graph.add("LOGISTIC", [current], graph.add_tensor("answers/sigmoid", (1, 1)))
-    if own == 1:  # (p,) to (1 - p, p)
-        weights = graph.add_constant("answers/signs", np.array([[-1], [1]], np.float32))
-        bias = graph.add_constant("answers/rest", np.array([1, 0], np.float32))
-        both = graph.add_tensor("answers/both", (1, 2))
-        current = graph.add("FULLY_CONNECTED", [current, weights, bias], both, schema.FullyConnectedOptionsT())
-    if answers.meaning == "logits":
-        softmax = graph.add_tensor("answers/softmax", (1, labels))
-        current = graph.add("SOFTMAX", [current], softmax, schema.SoftmaxOptionsT(beta=1.0))
+            cast = schema.CastOptionsT(graph.tensor(current).type, schema.TensorType.FLOAT32)
+            current = graph.add_operator("CAST", [current], real, cast)
+        else:
+            current = graph.add_operator("DEQUANTIZE", [current], real, schema.DequantizeOptionsT())
+    if graph.shape(current) != (1, values):
+        shape = np.array([1, values], np.int32)
+        constant = graph.add_constant("output_adapter/shape", shape)
+        flat = graph.add_tensor("output_adapter/flat", (1, values))
+        current = graph.add_operator("RESHAPE", [current, constant], flat, schema.ReshapeOptionsT(newShape=shape))
+    if adapter.kind == "logit":
+        current = graph.add_operator("LOGISTIC", [current], graph.add_tensor("output_adapter/sigmoid", (1, 1)))
+    if values == 1:  # (p,) to (1 - p, p)
+        signs = graph.add_constant("output_adapter/signs", np.array([[-1], [1]], np.float32))
+        bias = graph.add_constant("output_adapter/bias", np.array([1, 0], np.float32))
+        both = graph.add_tensor("output_adapter/both", (1, 2))
+        options = schema.FullyConnectedOptionsT()
+        current = graph.add_operator("FULLY_CONNECTED", [current, signs, bias], both, options)
+    if adapter.kind == "logits":
+        softmax = graph.add_tensor("output_adapter/softmax", (1, labels))
+        current = graph.add_operator("SOFTMAX", [current], softmax, schema.SoftmaxOptionsT(beta=1.0))
     return current
+
+
+def _find_position(shapes: list[tuple[int, ...]], labels: int, labels_file: str) -> int:
+    """Return the position of the only output that fits the labels."""
+    positions = [position for position, shape in enumerate(shapes) if _fits(shape, labels)]
+    if len(positions) == 1:
+        return positions[0]
+    shown = ", ".join(str(shape) for shape in shapes)
+    if positions:
+        raise TrainingError(
+            f"more than one of its {len(shapes)} outputs ({shown}) fits the labels; export it with one output"
+        )
+    counts = [int(np.prod(shape)) for shape in shapes if _is_vector(shape)]
+    if not counts:
+        raise TrainingError(f"its output has the shape {shown}, not (1, labels); it is not an image classifier")
+    if counts[0] == 1:
+        raise TrainingError(f"its output has one value (yes or no), but {labels_file} has {labels} labels; expected 2")
+    raise TrainingError(f"its output has {counts[0]:,} values, but {labels_file} has {labels:,} labels")
+
+
+def _is_vector(shape: tuple[int, ...]) -> bool:
+    return max(shape, default=1) == np.prod(shape)
 
 
 def _fits(shape: tuple[int, ...], labels: int) -> bool:
     count = int(np.prod(shape))
-    return max(shape, default=1) == count and (count == labels or (count == 1 and labels == 2))
+    return _is_vector(shape) and (count == labels or (count == 1 and labels == 2))
 
 
-def _last_step(graph: Graph, number: int) -> str:
-    operator = graph.producer(number)
-    while operator is not None and graph.kind(operator) in PASSING:
-        operator = graph.producer(operator.inputs[0])
-    return "" if operator is None else graph.kind(operator)
+def _kind(graph: Graph, index: int, values: np.ndarray) -> str:
+    """Return what an output's values are, from the graph's last operator and the values (images, outputs)."""
+    operator = graph.first_producer_not_in(RESHAPING, index)
+    last = "" if operator is None else graph.operator_name(operator)
+    if values.shape[1] == 1:
+        return "sigmoid" if last == "LOGISTIC" else "logit"
+    if last == "LOGISTIC":
+        return "independent"
+    adds_up_to_one = values.min() >= 0 and np.abs(values.sum(axis=1) - 1).max() < 0.02
+    return "probabilities" if last == "SOFTMAX" or adds_up_to_one else "logits"

@@ -1,4 +1,4 @@
-"""Value ranges: what a network was trained on, as an affine map of RGB 0-255, and how to tell it."""
+"""Value ranges: which values a network was trained on, as an affine map of RGB 0-255, and how to detect them."""
 
 from dataclasses import dataclass
 
@@ -7,24 +7,32 @@ import numpy as np
 from training import TrainingError
 from training.datasets import LUMA
 
-_STD = np.array((0.229, 0.224, 0.225)) * 255
-# name: (scale, offset, channels reversed), value = scale * pixel + offset; the last two as Keras' preprocess_input
-RANGES = {
+_IMAGENET_MEAN = np.array((0.485, 0.456, 0.406))  # of RGB 0-1
+_IMAGENET_STD = np.array((0.229, 0.224, 0.225))
+# {name: (scale, offset, whether the channels are BGR)}; value = scale * pixel + offset.
+# torch and caffe: as keras.applications.imagenet_utils.preprocess_input
+RANGES: dict[str, tuple[float, float | np.ndarray, bool] | tuple[np.ndarray, np.ndarray, bool]] = {
     "0-255": (1.0, 0.0, False),
     "0-1": (1 / 255, 0.0, False),
     "+-1": (1 / 127.5, -1.0, False),
-    "torch": (1 / _STD, -np.array((0.485, 0.456, 0.406)) * 255 / _STD, False),
+    "torch": (1 / (255 * _IMAGENET_STD), -_IMAGENET_MEAN / _IMAGENET_STD, False),
     "caffe": (1.0, -np.array((103.939, 116.779, 123.68)), True),
 }
 CHOICES = (
-    "0-255, 0-1, +-1 (-1 to 1), torch (0-1, less ImageNet's mean, by its deviation) or caffe (BGR 0-255 less the mean)"
+    "0-255, 0-1, +-1 (-1 to 1), torch (0-1, minus ImageNet's mean, divided by its standard deviation) "
+    "or caffe (BGR 0-255 minus ImageNet's mean)"
 )
-PLAIN = ("0-255", "0-1", "+-1")
+GREY_RANGES = ("0-255", "0-1", "+-1")
+# (lowest, highest) value of each range over all channels
+_LIMITS = {"0-255": (0, 255), "0-1": (0, 1), "+-1": (-1, 1), "torch": (-2.118, 2.64), "caffe": (-123.68, 151.061)}
 
 
 @dataclass(frozen=True)
-class Range:
-    """`matrix` (channels, 3) @ RGB 0-255 + `offset` (channels,) is what the network takes. `found`: how it is known."""
+class ValueRange:
+    """The network's input is `matrix`, float64 (channels, 3), @ RGB 0-255 + `offset`, float64 (channels,).
+
+    `name`: a key of RANGES. `found`: how it was found, as text for the card.
+    """
 
     matrix: np.ndarray
     offset: np.ndarray
@@ -32,62 +40,66 @@ class Range:
     found: str
 
     @property
-    def identity(self) -> bool:
-        """Tell whether the network takes RGB 0-255 as it is."""
+    def is_identity(self) -> bool:
+        """Whether the network takes RGB 0-255 unchanged."""
         return self.matrix.shape == (3, 3) and np.array_equal(self.matrix, np.eye(3)) and not self.offset.any()
 
-    def apply(self, pixels: np.ndarray) -> np.ndarray:
-        """Bring uint8 (n, height, width, 3) to float32 (n, height, width, channels)."""
-        return (pixels.astype(np.float64) @ self.matrix.T + self.offset).astype(np.float32)
+    def apply(self, images: np.ndarray) -> np.ndarray:
+        """Convert images, uint8 (n, height, width, 3), to network input, float32 (n, height, width, channels)."""
+        return (images.astype(np.float64) @ self.matrix.T + self.offset).astype(np.float32)
 
 
-def named(name: str, channels: int, found: str) -> Range:
-    """Return a range by its name for RGB (3) or grey (1) networks."""
-    scale, offset, backwards = RANGES[name]
+def create(name: str, channels: int, found: str) -> ValueRange:
+    """Return the value range `name` for a network with 3 channels, or 1 for grey. `found`: see ValueRange.
+
+    Raises TrainingError if the range is only for colour and the network is grey.
+    """
+    scale, offset, is_bgr = RANGES[name]
     if channels == 1:
-        if name not in PLAIN:
-            raise TrainingError(f"--range {name} is for colour, the model takes grey: choose {', '.join(PLAIN)}")
-        return Range(np.array([LUMA]) * scale, np.full(1, offset), name, found)
+        if name not in GREY_RANGES:
+            raise TrainingError(
+                f"--range {name} is for colour images, but the model's input is grey; use {', '.join(GREY_RANGES)}"
+            )
+        return ValueRange(np.array([LUMA]) * scale, np.full(1, offset), name, found)
     matrix = np.eye(3) * scale
-    return Range(matrix[::-1] if backwards else matrix, np.broadcast_to(offset, 3).astype(np.float64), name, found)
+    return ValueRange(matrix[::-1] if is_bgr else matrix, np.broadcast_to(offset, 3).astype(np.float64), name, found)
 
 
-def of_quantization(low: float, high: float) -> str | None:
-    """Name the range whose ends a quantised input has, within 3 %."""
-    ends = {"0-255": (0, 255), "0-1": (0, 1), "+-1": (-1, 1), "torch": (-2.118, 2.64), "caffe": (-123.68, 151.061)}
-    for name, (first, last) in ends.items():
-        if max(abs(low - first), abs(high - last)) <= 0.03 * (last - first):
+def from_limits(low: float, high: float) -> str | None:
+    """Return the name of the range from `low` to `high`, with a tolerance of 3 % of its width, or None."""
+    for name, (lowest, highest) in _LIMITS.items():
+        if max(abs(low - lowest), abs(high - highest)) <= 0.03 * (highest - lowest):
             return name
     return None
 
 
-class FirstSteps:
-    """The affine map that a chain of additions and multiplications by constants comes to."""
+class AffineChain:
+    """A chain of additions and multiplications by constants, as one affine map: scale * input + offset."""
 
     def __init__(self) -> None:
-        """Start with value = 1 * input + 0."""
-        self.scale, self.offset, self.taken = np.ones(1), np.zeros(1), 0
+        """Start with the identity; `length` counts the operators."""
+        self.scale, self.offset, self.length = np.ones(1), np.zeros(1), 0
 
-    def take(self, kind: str, constant: np.ndarray | None, constant_first: bool = False) -> bool:
-        """Follow one operator; False where it is none of these, and the chain ends."""
-        if constant is None or constant.size not in (1, 3) or (constant_first and kind in ("SUB", "DIV")):
+    def append(self, operator: str, constant: np.ndarray | None, constant_first: bool = False) -> bool:
+        """Append ADD, SUB, MUL or DIV with a constant of 1 or 3 values; returns False if it is anything else."""
+        if constant is None or constant.size not in (1, 3) or (constant_first and operator in ("SUB", "DIV")):
             return False
         value = constant.reshape(-1).astype(np.float64)
-        if kind in ("ADD", "SUB"):
-            self.offset = self.offset + (value if kind == "ADD" else -value)
-        elif kind in ("MUL", "DIV"):
-            factor = value if kind == "MUL" else 1 / value
+        if operator in ("ADD", "SUB"):
+            self.offset = self.offset + (value if operator == "ADD" else -value)
+        elif operator in ("MUL", "DIV"):
+            factor = value if operator == "MUL" else 1 / value
             self.scale, self.offset = self.scale * factor, self.offset * factor
         else:
             return False
-        self.taken += 1
+        self.length += 1
         return True
 
-    def range(self) -> str | None:
-        """Name the range that a network takes which begins with this map; None where that does not tell.
+    def input_range(self) -> str | None:
+        """Return the value range of a network that begins with this chain; None if the chain does not determine it.
 
-        Networks work on values whose spread is near one, or on 0-255 less a mean. So a network that first divides by
-        255 takes 0-255, and one that first multiplies by 255 takes 0-1.
+        Networks compute on values with a spread near one, or on 0-255 minus a mean. So a network that first divides by
+        255 takes 0-255, and a network that first multiplies by 255 takes 0-1.
         """
         scale, offset = abs(float(np.mean(self.scale))), float(np.mean(self.offset))
         if 0.4 <= scale * 255 <= 10 or (scale == 1 and -140 <= offset <= -90):
