@@ -1,12 +1,12 @@
 """Train an image classifier and write the bundle that serves it.
 
-    python train.py                             # a small CNN on 10,000 Fashion-MNIST pictures: 2 minutes on two cores
-    python train.py --data fashion_mnist        # on all 60,000: under 10 minutes
-    python train.py --data photos               # on your photos: photos/cat/*.jpg, photos/dog/*.jpg, ...
-    python train.py --pretrained                # EfficientNet-Lite0 as it is: the 1,000 ImageNet classes, no training
-    python train.py --import MODEL --labels FILE    # a Keras, SavedModel or LiteRT model made elsewhere, no training
+    python train.py                             # a small CNN on 10,000 Fashion-MNIST images: 2 minutes on two cores
+    python train.py --data fashion_mnist        # the same CNN on all 60,000: under 10 minutes
+    python train.py --data photos               # your photos: photos/cat/*.jpg, photos/dog/*.jpg, ...
+    python train.py --pretrained                # EfficientNet-Lite0 as published, 1,000 ImageNet classes; no training
+    python train.py --import MODEL --labels FILE    # an existing Keras, SavedModel or LiteRT model; no training
 
-Then serve it, as the last line says: MODEL=model/fashion-mnist make run
+Then serve the bundle. The last line of the output is the command, for example: MODEL=model/fashion-mnist make run
 """
 
 import argparse
@@ -15,114 +15,86 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
+from typing import NamedTuple, NoReturn
 
 from app.bundle import BundleError, is_replaceable
 from training import TrainingError
-from training.importing import arguments as importing
-from training.quiet import quiet
+from training.importing import arguments as import_arguments
+from training.stderr_capture import capture_stderr
 
-# name          value               what it is
-DATA = "subset"  #                  or fashion_mnist, or a folder with one subfolder of pictures for each class
-BACKBONE = {"fashion": "cnn", "folder": "efficientnet-lite0"}
-EPOCHS = {"subset": 14, "fashion_mnist": 9, "efficientnet-lite0": 40, "cnn": 40}
-IMAGE_SIZE = {"fashion": 28, "efficientnet-lite0": 224, "cnn": 96}  # pixels, square
-RESIZE = {"efficientnet-lite0": "center-crop:0.875", "cnn": "stretch"}  # as app.images.decode understands it
-BATCH_SIZE = {"fashion": 64, "folder": 16}  # small sets like small batches
-SEED = 1
+
+class Defaults(NamedTuple):
+    """The default options for one data set and backbone."""
+
+    epochs: int
+    image_size: int  # pixels; images are square
+    batch_size: int
+    resize: str  # see app.images.decode; not an option of the command line
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Defaults. Options on the command line override them.
+DATA = "subset"  # 12,000 Fashion-MNIST images; or fashion_mnist (all 70,000), or a folder with one subfolder per class
+SEED = 1  # the same seed gives the same bundle on the same machine
+DEFAULTS = {  # the first row of a data set names its default backbone
+    ("subset", "cnn"): Defaults(14, 28, 64, "stretch"),  # 90 % accuracy in 2 minutes on two cores
+    ("fashion_mnist", "cnn"): Defaults(9, 28, 64, "stretch"),  # 93 % in 6 minutes; more images need fewer epochs
+    ("folder", "efficientnet-lite0"): Defaults(40, 224, 16, "center-crop:0.875"),  # pretrained: only a new last layer
+    ("folder", "cnn"): Defaults(40, 96, 16, "stretch"),  # from scratch; small batches because such sets are small
+}
 LIMITS = {"epochs": (1, 1000), "image_size": (16, 512), "batch_size": (1, 1024), "seed": (0, 2**31 - 1)}
+MIN_EFFICIENTNET_SIZE = 64  # pixels; EfficientNet-Lite0 divides width and height by 32
+# ----------------------------------------------------------------------------------------------------------------------
+
+BACKBONES = sorted({backbone for _, backbone in DEFAULTS})
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line; what is left out gets the default of its data set."""
-    parser = argparse.ArgumentParser(
-        prog="train.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.error = _refuse
-    add = parser.add_argument
-    add("--data", metavar="DATA", help=f"subset, fashion_mnist or a folder of class folders (default: {DATA})")
-    add("--out", type=Path, metavar="FOLDER", help="where the bundle goes (default: model/<data set's name>)")
-    add("--pretrained", action="store_true", help="write the ImageNet bundle without training")
-    add(
-        "--backbone",
-        choices=("cnn", "efficientnet-lite0"),
-        help="default: cnn for Fashion-MNIST, else efficientnet-lite0",
-    )
-    add("--epochs", type=int, help="default: " + ", ".join(f"{n} ({key})" for key, n in EPOCHS.items()))
-    add("--image-size", type=int, metavar="PIXELS", help="of your photos; default: 224 (efficientnet-lite0), 96 (cnn)")
-    add("--batch-size", type=int, help="default: 64 for Fashion-MNIST, 16 for your photos")
-    add("--seed", type=int, help=f"the same seed gives the same bundle on the same machine (default: {SEED})")
-    importing.add(add)
-    args = parser.parse_args(arguments)
-    _check_mode(args)
-    for name, (low, high) in LIMITS.items():
-        value = getattr(args, name) if not args.model else None
-        if value is not None and not low <= value <= high:
-            raise TrainingError(f"--{name.replace('_', '-')} {value} is out of range: choose {low} to {high}")
+    """Parse and check the command line, and fill in the defaults. Raises TrainingError."""
+    args = _build_parser().parse_args(arguments)
+    _check_combination(args)
     if args.model:
         args.out = args.out or Path("model") / args.model.stem
+    else:  # --import has its own limits
+        _check_limits(args)
     if args.out and not is_replaceable(args.out):
-        raise TrainingError(f"--out {args.out} exists and is no bundle: name a new folder, or one that train.py wrote")
+        raise TrainingError(
+            f"--out {args.out} exists and is not a bundle; name a new folder, or one that train.py wrote"
+        )
     if args.model:
-        args.request = importing.check(args)
-        return args
-    args.data = args.data or DATA
-    kind = "fashion" if args.data in ("subset", "fashion_mnist") else "folder"
-    args.backbone = args.backbone or BACKBONE[kind]
-    if kind == "fashion" and args.backbone != "cnn":
-        raise TrainingError(f"--backbone {args.backbone} wants photos, Fashion-MNIST is grey and 28x28: use cnn")
-    if kind == "fashion" and args.image_size not in (None, IMAGE_SIZE["fashion"]):
-        raise TrainingError(f"--image-size {args.image_size}: Fashion-MNIST is 28x28: leave it out, or use your photos")
-    if args.backbone != "cnn" and args.image_size is not None and args.image_size < 64:
-        raise TrainingError(f"--image-size {args.image_size} is too small for {args.backbone}: choose 64 to 512")
-    args.epochs = args.epochs or EPOCHS[args.data if kind == "fashion" else args.backbone]
-    args.image_size = args.image_size or IMAGE_SIZE["fashion" if kind == "fashion" else args.backbone]
-    args.batch_size = args.batch_size or BATCH_SIZE[kind]
-    args.seed = SEED if args.seed is None else args.seed
+        args.import_options = import_arguments.check(args)
+    else:
+        _apply_defaults(args)
     return args
 
 
 def run(args: argparse.Namespace) -> None:
-    """Load, fit, write. TensorFlow is imported after the data is known to be good."""
+    """Write the bundle that the command line describes. Data and options are checked before TensorFlow is imported."""
     if args.model:
-        _load_tensorflow()
-        from training.importing import imported
+        _import_tensorflow()
+        from training.importing import importer
 
         out = args.out
-        imported.write(out, args.request)
+        importer.import_model(out, args.import_options)
     elif args.pretrained:
-        _load_tensorflow()
+        _import_tensorflow()
         from training import pretrained
 
         out = args.out or Path("model") / pretrained.NAME
         pretrained.write(out)
     else:
-        from training import fashion_mnist, folders
-
-        folder = None
-        if args.data in ("subset", "fashion_mnist"):
-            dataset = fashion_mnist.load(full=args.data == "fashion_mnist", seed=args.seed)
-        else:
-            folder = Path(args.data)
-            dataset = folders.load(folder, args.image_size, RESIZE[args.backbone], args.seed)
-        out = args.out or Path("model") / dataset.name
-        print(f"{dataset.title}: {len(dataset.labels)} classes, {len(dataset.train):,} pictures to train on, "
-              f"{len(dataset.validation):,} to validate, {len(dataset.test):,} to test")  # fmt: skip
-        _load_tensorflow()
-        from training import fitting, trained
-
-        fitting.set_seed(args.seed)
-        fit = fitting.from_scratch if args.backbone == "cnn" else fitting.on_frozen_features
-        trained.write(out, dataset, fit(dataset, args.epochs, args.batch_size), args.seed, folder)
+        out = _train(args)
     print(f"\nServe it:  MODEL={out} make run")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run, and turn every trouble into one line and an exit code."""
-    interrupted = []
+    """Run the command and return its exit code: 0, 2 after an error in one line, 130 after Ctrl-C."""
+    interrupted = False
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not disturb the tidying up
-        interrupted.append(True)
+        nonlocal interrupted
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the clean-up
+        interrupted = True
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, interrupt)
@@ -131,10 +103,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (TrainingError, BundleError) as error:
         return _fail(str(error))
     except OSError as error:
-        return _fail(
-            f"{error.filename or 'file'}: {error.strerror or error}: check the path, its permissions and the disk"
-        )
-    except BaseException:  # TensorFlow's import wraps a KeyboardInterrupt in errors of its own
+        reason = error.strerror or error
+        return _fail(f"{error.filename or 'file'}: {reason}; check the path, its permissions and the free disk space")
+    except BaseException:  # importing TensorFlow turns KeyboardInterrupt into other exceptions
         if not interrupted:
             raise
         print("\ntrain.py: interrupted; nothing was changed", file=sys.stderr)
@@ -142,31 +113,116 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _check_mode(args: argparse.Namespace) -> None:
-    """Refuse options that have no effect together."""
-    given = [name for name in ("data", "backbone", *LIMITS, *importing.ONLY_HERE) if getattr(args, name) is not None]
-    if args.model:
-        mode, allowed = "--import", (*importing.ONLY_HERE, "image_size")
-        given += ["pretrained"] if args.pretrained else []
+def _train(args: argparse.Namespace) -> Path:
+    """Load the data set, train, and write the bundle; returns its folder."""
+    from training import fashion_mnist, image_folder
+
+    folder = None
+    if args.data in ("subset", "fashion_mnist"):
+        dataset = fashion_mnist.load(full=args.data == "fashion_mnist", seed=args.seed)
     else:
-        mode, allowed = "--pretrained", ()
-        if strange := [name for name in given if name in importing.ONLY_HERE]:
-            raise TrainingError(f"--{strange[0]} goes with --import MODEL: say which model, or leave it out")
-    idle = [name.replace("_", "-") for name in given if name not in allowed]
-    if idle and (args.model or args.pretrained):
-        raise TrainingError(f"{mode} trains nothing, so --{idle[0]} has no effect: leave it out")
+        folder = Path(args.data)
+        dataset = image_folder.load(folder, args.image_size, args.resize, args.seed)
+    print(
+        f"{dataset.title}: {len(dataset.labels)} classes, {len(dataset.train):,} training images, "
+        f"{len(dataset.validation):,} validation images, {len(dataset.test):,} test images"
+    )
+    _import_tensorflow()
+    from training import trained_bundle, trainer
+
+    trainer.set_seed(args.seed)
+    fit = trainer.train_cnn if args.backbone == "cnn" else trainer.train_last_layer
+    out: Path = args.out or Path("model") / dataset.name
+    trained_bundle.write(out, dataset, fit(dataset, args.epochs, args.batch_size), args.seed, folder)
+    return out
 
 
-def _load_tensorflow() -> None:
-    """Import TensorFlow, without the notices about the CPU that it prints before any log level counts."""
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise TrainingError(f"{message}; see train.py --help")
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    def defaults(option: str) -> str:
+        values: dict[int, list[str]] = {}
+        for (data, backbone), row in DEFAULTS.items():
+            values.setdefault(getattr(row, option), []).append(f"{data} with {backbone}")
+        return "default: " + "; ".join(f"{value} ({', '.join(rows)})" for value, rows in values.items())
+
+    parser = _Parser(
+        prog="train.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    add = parser.add_argument
+    add("--data", metavar="DATA", help=f"subset, fashion_mnist, or a folder of class folders (default: {DATA})")
+    add("--out", type=Path, metavar="FOLDER", help="the bundle's folder (default: model/<name of the data set>)")
+    add("--pretrained", action="store_true", help="write the ImageNet bundle without training")
+    add("--backbone", choices=BACKBONES, help="default: cnn for Fashion-MNIST, efficientnet-lite0 for a folder")
+    add("--epochs", type=int, help=defaults("epochs"))
+    add("--image-size", type=int, metavar="PIXELS", help=f"width and height of the input; {defaults('image_size')}")
+    add("--batch-size", type=int, help=defaults("batch_size"))
+    add("--seed", type=int, help=f"the same seed gives the same bundle on the same machine (default: {SEED})")
+    import_arguments.add_arguments(parser)
+    return parser
+
+
+def _check_combination(args: argparse.Namespace) -> None:
+    """Reject options that have no effect together."""
+    only_import = import_arguments.OPTIONS
+    given = [name for name in ("data", "backbone", *LIMITS, *only_import) if getattr(args, name) is not None]
+    if args.model:
+        mode = "--import"
+        unused = [name for name in given if name not in (*only_import, "image_size")]
+        unused += ["pretrained"] if args.pretrained else []
+    else:
+        mode = "--pretrained"
+        unused = given if args.pretrained else []
+        for name in given:
+            if name in only_import:
+                raise TrainingError(f"--{name} needs --import MODEL; add it, or omit --{name}")
+    if unused:
+        option = unused[0].replace("_", "-")
+        raise TrainingError(f"{mode} does not train, so --{option} has no effect; omit --{option}")
+
+
+def _check_limits(args: argparse.Namespace) -> None:
+    for name, (low, high) in LIMITS.items():
+        value = getattr(args, name)
+        if value is not None and not low <= value <= high:
+            raise TrainingError(f"invalid --{name.replace('_', '-')} {value}: expected a number from {low} to {high}")
+
+
+def _apply_defaults(args: argparse.Namespace) -> None:
+    """Fill in the options that were not given; raises TrainingError if data set, backbone and size do not fit."""
+    args.data = args.data or DATA
+    kind = args.data if args.data in ("subset", "fashion_mnist") else "folder"
+    args.backbone = args.backbone or next(backbone for data, backbone in DEFAULTS if data == kind)
+    size = args.image_size
+    if (kind, args.backbone) not in DEFAULTS:
+        raise TrainingError(
+            f"invalid --backbone {args.backbone} for Fashion-MNIST: its images are grey, 28x28 pixels; use cnn"
+        )
+    row = DEFAULTS[kind, args.backbone]
+    if kind != "folder" and size not in (None, row.image_size):
+        raise TrainingError(
+            f"invalid --image-size {size} for Fashion-MNIST: its images are 28x28 pixels; omit --image-size"
+        )
+    if args.backbone == "efficientnet-lite0" and size is not None and size < MIN_EFFICIENTNET_SIZE:
+        raise TrainingError(
+            f"invalid --image-size {size} for {args.backbone}: "
+            f"expected a number from {MIN_EFFICIENTNET_SIZE} to {LIMITS['image_size'][1]}"
+        )
+    for name, value in row._asdict().items():
+        if name == "resize" or getattr(args, name) is None:
+            setattr(args, name, value)
+    args.seed = SEED if args.seed is None else args.seed
+
+
+def _import_tensorflow() -> None:
+    """Import TensorFlow without the CPU notices that it prints before any log level applies."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     print("Loading TensorFlow ...", flush=True)
-    with quiet():
+    with capture_stderr():
         import tensorflow  # noqa: F401
-
-
-def _refuse(message: str) -> None:
-    raise TrainingError(f"{message}; see train.py --help")
 
 
 def _fail(message: str) -> int:

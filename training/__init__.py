@@ -1,5 +1,5 @@
-"""Everything that needs TensorFlow: data sets, networks, export and report. `train.py` is its front door."""
+"""All code that needs TensorFlow: data sets, networks, training, export and import. `train.py` is the command line."""
 
 
 class TrainingError(Exception):
-    """Training cannot go on; the message is one line that says what is wrong, with the value, and the cure."""
+    """Training cannot continue. The message is one line: what is wrong, with the value, and how to fix it."""

@@ -1,4 +1,4 @@
-"""What a data set is to us: three stratified splits of pictures in memory, all of one size."""
+"""An image data set in memory: three stratified splits of images of one size."""
 
 from dataclasses import dataclass, field
 
@@ -6,34 +6,36 @@ import numpy as np
 
 from training import TrainingError
 
-SAMPLES = 8  # pictures that go with a bundle
-SAMPLE_SIDE = 1024  # pixels of the longer side at most
-LUMA = (0.299, 0.587, 0.114)  # of RGB: ITU-R BT.601, as Pillow's conversion to "L"
+MAX_SAMPLES = 8  # sample images in a bundle
+SAMPLE_SIDE = 1024  # pixels; the longer side of a sample image is reduced to this
+LUMA = (0.299, 0.587, 0.114)  # weights of R, G and B in a grey value: ITU-R BT.601, as Pillow's conversion to "L"
 
 
 @dataclass(frozen=True)
 class Split:
-    """`images`: uint8 (n, height, width, 3), or 1 for grey. `classes`: int64 (n,), 0 to labels - 1."""
+    """`images`: uint8 (n, height, width, 3), or 1 channel for grey. `classes`: int64 (n,), 0 to labels - 1."""
 
     images: np.ndarray
     classes: np.ndarray
 
     def __len__(self) -> int:
-        """Return the number of pictures."""
+        """Return the number of images."""
         return len(self.classes)
 
     def rgb(self, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Return pictures `start` to `stop` as the network takes them: float32 RGB (n, height, width, 3), 0-255."""
+        """Return images `start` to `stop` as network input: float32 RGB (n, height, width, 3), 0-255."""
         images = self.images[start:stop].astype(np.float32)
         return np.repeat(images, 3, axis=3) if images.shape[3] == 1 else images
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Pictures to train on, to choose the best epoch by (`validation`), and to measure with (`test`).
+    """Images to train on, to choose the best epoch with (`validation`) and to measure the metrics on (`test`).
 
-    `resize` is how `app.images.decode` brings a picture to this size. `origin` says in Markdown where the pictures come
-    from and under which licence. `files` names the test pictures, where they are files; `skipped` those not readable.
+    `resize`: how `app.images.decode` resizes an image to `size`.
+    `origin`: Markdown; where the images come from, and their licence.
+    `files`: the paths of the test images relative to the data folder; empty if the data set is not a folder.
+    `skipped`: one line for each file that could not be decoded.
     """
 
     name: str
@@ -50,20 +52,21 @@ class Dataset:
     @property
     def size(self) -> tuple[int, int]:
         """Return (height, width) in pixels."""
-        return self.train.images.shape[1:3]
+        _, height, width, _ = self.train.images.shape
+        return height, width
 
     @property
     def grey(self) -> bool:
-        """Tell whether the pictures have no colour."""
+        """Whether the images have one channel."""
         return self.train.images.shape[3] == 1
 
 
 def stratified_parts(classes: np.ndarray, fractions: tuple[float, ...], seed: int) -> list[np.ndarray]:
-    """Shuffle indices and deal them out so that each part has its fraction of every class.
+    """Split indices at random into `len(fractions) + 1` parts, with the same fractions of every class.
 
-    Of each class every part but the last gets round(fraction x count), at least one where the class has enough images
-    to leave one for the last; the last part gets the rest. Returns the sorted indices of each part,
-    the same for the same `seed`.
+    `classes`: int (n,). Of the `count` images of a class, each part except the last gets max(1, round(fraction x
+    count)), as long as one image is left for the last part; the last part gets the rest. Returns the sorted indices of
+    each part; the same `seed` gives the same split.
     """
     generator = np.random.default_rng(seed)
     parts: list[list[np.ndarray]] = [[] for _ in range(len(fractions) + 1)]
@@ -78,21 +81,21 @@ def stratified_parts(classes: np.ndarray, fractions: tuple[float, ...], seed: in
 
 
 def check_labels(labels: tuple[str, ...], where: str) -> None:
-    """Check that the names can be lines of a file, one a class; TrainingError otherwise."""
+    """Check that there are two labels or more, each valid as a line of a text file. Raises TrainingError."""
     if len(labels) < 2:
         found = f"only {labels[0]!r}" if labels else "none"
-        raise TrainingError(
-            f"{where}: a classifier needs at least two classes, found {found}: add another class folder"
-        )
+        raise TrainingError(f"{where}: expected at least two classes, found {found}; add another class folder")
     for label in labels:
         check_label(label, where)
 
 
 def check_label(label: str, where: str) -> None:
-    """Check that the name can be one line of a file; TrainingError otherwise."""
+    """Check that a label is valid as one line of a text file. `where` begins the message. Raises TrainingError."""
     if not label.strip() or label != label.strip() or len(label.splitlines()) != 1:
-        raise TrainingError(f"{where}: the class name {label!r} starts, ends or breaks with white space: rename it")
+        raise TrainingError(
+            f"{where}: invalid class name {label!r}: expected one line without white space at its ends; rename it"
+        )
     try:
         label.encode("utf-8")
     except UnicodeEncodeError:
-        raise TrainingError(f"{where}: the class name {label!r} is not valid UTF-8: rename it") from None
+        raise TrainingError(f"{where}: invalid class name {label!r}: expected valid UTF-8; rename it") from None

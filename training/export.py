@@ -1,13 +1,14 @@
-"""Keras to LiteRT: one file, two signatures that share their weights.
+"""Convert Keras to LiteRT: one file with two signatures that share their weights.
 
-`serving_default`: image float32 (1, h, w, 3), 0-255 -> probabilities float32 (1, labels)
-`explain`: the same image, classes int32 (1,) -> maps float32 (1, fh, fw), and the probabilities again
+`serving_default`: image float32 (1, height, width, 3), RGB, 0-255 -> probabilities float32 (1, labels), 0-1
+`explain`: the same image, classes int32 (1,) -> maps float32 (1, rows, columns), and the probabilities again
 
 `maps[0]` is the class-activation map of Zhou et al., "Learning Deep Features for Discriminative Localization" (2016):
-sum over channels c of w[c, class] * features[c]. For a network that ends in global average pooling and one dense layer
-it is exact: its mean plus the bias of the class is its logit.
+the sum over all channels c of w[c, class] * features[c]. For a network that ends in global average pooling and one
+dense layer the map is exact: its mean plus the bias of the class is the logit of the class.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from tempfile import TemporaryDirectory
 
@@ -20,17 +21,17 @@ PRECISIONS = ("float32", "float16", "dynamic-int8", "int8")
 
 
 class Signatures(tf.Module):
-    """The two signatures of a network of `networks`, as functions of constants.
+    """The two signatures of a network from `training.networks`, as functions whose weights are constants.
 
-    Constants, because the converter would turn shared variables into ones that nobody initialises; equal constants are
-    stored once in the file.
+    The weights are constants because the converter does not initialise variables that two signatures share. It stores
+    equal constants once.
     """
 
     def __init__(self, model: keras.Model) -> None:
         """Freeze the weights of `model`."""
         super().__init__()
         kernel, bias = model.get_layer("classes").get_weights()
-        # Transposed as LiteRT's fully-connected operator wants it, so that both signatures use the same buffer.
+        # Transposed to the layout of LiteRT's fully-connected operator, so that both signatures use the same buffer.
         self.kernel, self.bias = kernel.T, bias
         self.backbone = keras.Model(model.input, model.get_layer("features").output, name="backbone")
         image = tf.TensorSpec((1, *model.input.shape[1:]), tf.float32, "image")
@@ -55,7 +56,7 @@ class Signatures(tf.Module):
 
 
 def _frozen(function: Callable, inputs: list[tf.TensorSpec], outputs: list[str]) -> Callable:
-    """Trace `function`, turn its variables into constants and give its outputs names."""
+    """Trace `function`, convert its variables to constants and name its outputs."""
     frozen = convert_variables_to_constants_v2(tf.function(function, inputs).get_concrete_function())
 
     def named(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -64,11 +65,12 @@ def _frozen(function: Callable, inputs: list[tf.TensorSpec], outputs: list[str])
     return tf.function(named, inputs).get_concrete_function()
 
 
-def to_litert(model: keras.Model, precision: str, representative: np.ndarray | None = None) -> bytes:
-    """Convert to the contents of `model.tflite`; the same network gives the same bytes.
+def to_litert(model: keras.Model, precision: str, calibration: np.ndarray | None = None) -> bytes:
+    """Return the content of `model.tflite`. The same network gives the same bytes.
 
-    `precision` is one of PRECISIONS; for "int8" `representative` is some pictures, float32 (n, h, w, 3), 0-255,
-    from which the ranges of the activations are taken.
+    `precision`: one of PRECISIONS. `calibration`: only for "int8", images float32 (n, height, width, 3), 0-255, on
+    which the converter measures the value ranges of the activations.
+    Raises ValueError if "int8" has none.
     """
     module = Signatures(model)
     with TemporaryDirectory() as folder:
@@ -79,11 +81,14 @@ def to_litert(model: keras.Model, precision: str, representative: np.ndarray | N
         if precision == "float16":
             converter.target_spec.supported_types = [tf.float16]
         if precision == "int8":
-            converter.representative_dataset = lambda: _calibration(representative)
-        return converter.convert()
+            if calibration is None:
+                raise ValueError("int8 needs calibration images")
+            converter.representative_dataset = functools.partial(_representative_dataset, calibration)
+        model_content: bytes = converter.convert()
+        return model_content
 
 
-def _calibration(images: np.ndarray) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+def _representative_dataset(images: np.ndarray) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     for image in images:
         yield "serving_default", {"image": image[np.newaxis]}
         yield "explain", {"image": image[np.newaxis], "classes": np.zeros(1, np.int32)}

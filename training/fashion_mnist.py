@@ -1,9 +1,9 @@
-"""Fashion-MNIST (Zalando SE, MIT): the committed subset, the full set, and the script that made the one from the other.
+"""Fashion-MNIST (Zalando SE, MIT licence): the committed subset, the full set, and the script that makes the subset.
 
     apt-get install dataset-fashion-mnist
     python -m training.fashion_mnist
 
-writes the subset to `training/data/`.
+write the subset to `training/data/`.
 """
 
 import gzip
@@ -17,24 +17,28 @@ from training.datasets import Dataset, Split, stratified_parts
 
 LABELS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 SUBSET = Path(__file__).parent / "data" / "fashion-mnist-subset.npz"
-SUBSET_SIZE = {"train": 10_000, "t10k": 2_000}
+SUBSET_SIZE = {"train": 10_000, "t10k": 2_000}  # images of each split, by its name in the IDX files
 SUBSET_SEED = 1
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-VALIDATION = 0.1  # of the training pictures: the test pictures are never used to choose anything
+VALIDATION = 0.1  # share of the training images; test images are never used to choose anything
 ORIGIN = """\
 [Fashion-MNIST](https://github.com/zalandoresearch/fashion-mnist), Copyright (c) 2017 Zalando SE, MIT licence
 (`training/data/LICENSE`): photographs of garments from Zalando's catalogue, grey on black, 28x28 pixels."""
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read a gzipped IDX file (http://yann.lecun.com/exdb/mnist/): uint8, labels (n,) or pictures (n, 28, 28)."""
+    """Read a gzipped IDX file (http://yann.lecun.com/exdb/mnist/): uint8, labels (n,) or images (n, 28, 28).
+
+    Byte 3 is the number of dimensions; the dimensions follow as big-endian uint32, then the values.
+    """
     data = gzip.decompress(path.read_bytes())
-    shape = np.frombuffer(data, ">u4", data[3], offset=4)
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape)
+    dimensions = data[3]
+    shape = np.frombuffer(data, ">u4", dimensions, offset=4)
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
 
 
 def read_debian() -> dict[str, np.ndarray]:
-    """Read all 70,000 pictures from the files of Debian's `dataset-fashion-mnist`; OSError where they are not there."""
+    """Read all 70,000 images from Debian's `dataset-fashion-mnist`. Raises OSError if a file is missing."""
     return {
         f"{split}_{kind}": read_idx(DEBIAN / f"{split}-{kind}-idx{dimensions}-ubyte.gz")
         for split in SUBSET_SIZE
@@ -43,17 +47,17 @@ def read_debian() -> dict[str, np.ndarray]:
 
 
 def download() -> dict[str, np.ndarray]:
-    """Read all 70,000 pictures with Keras's own downloader, which keeps them in ~/.keras. Raises TrainingError."""
+    """Download all 70,000 images with Keras, which caches them in ~/.keras. Raises TrainingError."""
     import keras
 
-    print("Fashion-MNIST: asking Keras for the full set (30 MB, kept in ~/.keras) ...", flush=True)
+    print("Downloading Fashion-MNIST (30 MB, cached in ~/.keras) ...", flush=True)
     try:
         (train_images, train_labels), (test_images, test_labels) = keras.datasets.fashion_mnist.load_data()
-    except Exception as error:  # Keras wraps every network trouble in a bare Exception
+    except Exception as error:  # Keras raises a bare Exception for every network error
         reason = " ".join(str(error).split())
         raise TrainingError(
-            f"--data fashion_mnist: the full set cannot be downloaded ({reason}): go online, install Debian's "
-            "dataset-fashion-mnist, or leave --data out to use the committed subset"
+            f"--data fashion_mnist: cannot download the data set ({reason}); check the network connection, install "
+            "Debian's package dataset-fashion-mnist, or omit --data to use the committed subset"
         ) from error
     return {
         "train_images": train_images,
@@ -64,7 +68,7 @@ def download() -> dict[str, np.ndarray]:
 
 
 def load(full: bool, seed: int) -> Dataset:
-    """Load the committed 12,000 pictures, or all 70,000."""
+    """Load the committed subset of 12,000 images, or all 70,000; `seed` chooses the validation images."""
     if not full:
         with np.load(SUBSET, allow_pickle=False) as subset:
             arrays = dict(subset)
@@ -86,7 +90,7 @@ def load(full: bool, seed: int) -> Dataset:
 
 
 def main() -> int:
-    """Write the subset: from each of the two splits the same number of pictures of every class."""
+    """Write the subset: from each of the two splits, the same number of images of every class."""
     arrays = read_debian()
     subset = {}
     for split, count in SUBSET_SIZE.items():

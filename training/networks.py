@@ -1,7 +1,8 @@
-"""The networks. Each ends in global average pooling and one dense layer, so that a class-activation map is exact.
+"""The Keras networks. Each ends in global average pooling and one dense layer, so class-activation maps are exact.
 
-All take RGB float32 (n, height, width, 3) with values 0-255 (scaling is inside) and give probabilities (n, labels). The
-layer before the pooling is called `features`, the dense one `classes`; `export` relies on these two names.
+Input: RGB float32 (n, height, width, 3), 0-255; scaling is part of the network. Output: probabilities float32
+(n, labels), 0-1. The layer before the pooling is named `features` and the dense layer `classes`; `export` needs both
+names.
 """
 
 import keras
@@ -13,10 +14,11 @@ from training.datasets import LUMA
 
 
 def cnn(size: tuple[int, int], labels: int, grey: bool = False) -> keras.Model:
-    """Build a small VGG-like network to train from scratch; `size` is (height, width).
+    """Build a small VGG-like network to train from scratch; `size` is (height, width) in pixels.
 
-    With `grey`, for pictures on a plain background, it looks only at how far the brightness is from the background's,
-    taken from the four corners. Trained on grey things on black, it so answers the same on a white background.
+    `grey` is for objects on a plain background: the network then uses only the absolute difference between a pixel's
+    brightness and the mean brightness of the four corners. A network trained on grey objects on black gives the same
+    output for the same objects on white.
     """
     image = keras.Input((*size, 3), name="image")
     x = layers.Rescaling(1 / 255, name="scale")(image)
@@ -38,7 +40,10 @@ def cnn(size: tuple[int, int], labels: int, grey: bool = False) -> keras.Model:
 
 
 def efficientnet_lite0(labels: int, size: tuple[int, int] = (efficientnet.SIZE, efficientnet.SIZE)) -> keras.Model:
-    """Build EfficientNet-Lite0 with ImageNet weights; with 1,000 labels its `classes` layer is ImageNet's too."""
+    """Build EfficientNet-Lite0 with ImageNet weights; `size` is (height, width) in pixels.
+
+    With 1,000 labels the `classes` layer has ImageNet weights too; otherwise it is initialised at random.
+    """
     image = keras.Input((*size, 3), name="image")
     model = _classifier(image, efficientnet.features(image), labels, "efficientnet-lite0")
     efficientnet.load_weights(model)

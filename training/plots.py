@@ -1,20 +1,20 @@
-"""The card's two pictures: learning curves and confusion matrix."""
+"""The two plots of a trained bundle: learning curves and confusion matrix, as PNG."""
 
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 
-mpl.use("Agg")  # no display
+mpl.use("Agg")  # needs no display
 from matplotlib import pyplot as plt
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 TRAIN, HELD_OUT = "#9aa5b1", "#1a73e8"
-READABLE = 30  # classes whose names and counts still fit
+MAX_READABLE_CLASSES = 30  # with more, names and counts do not fit
 
 
 def learning_curves(history: dict[str, list[float]], path: Path) -> None:
-    """Draw loss and accuracy over the epochs, on training and validation pictures."""
+    """Plot loss and accuracy of training and validation images. `history`: see `trainer.TrainingResult`."""
     epochs = range(1, len(history["loss"]) + 1)
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     marker = "o" if len(epochs) == 1 else None
@@ -33,9 +33,9 @@ def learning_curves(history: dict[str, list[float]], path: Path) -> None:
 
 
 def confusion_matrix(matrix: np.ndarray, labels: tuple[str, ...], path: Path) -> None:
-    """Draw int (labels, labels), rows the true class: colour is the share of the row, figures are counts."""
+    """Plot `matrix`, int (labels, labels), rows are true classes. Colour: share of the row; numbers: images."""
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    readable = len(labels) <= READABLE
+    readable = len(labels) <= MAX_READABLE_CLASSES
     side = min(12, 3.2 + 0.55 * len(labels)) if readable else 9
     figure, axis = plt.subplots(figsize=(side + 0.8, side), layout="constrained")
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -54,4 +54,4 @@ def confusion_matrix(matrix: np.ndarray, labels: tuple[str, ...], path: Path) ->
 
 def _short(label: str) -> str:
     label = label if len(label) <= 24 else label[:23] + "…"
-    return label.replace("$", r"\$")  # matplotlib would set it as mathematics
+    return label.replace("$", r"\$")  # matplotlib renders text between dollar signs as mathematics

@@ -1,4 +1,4 @@
-"""A counter on one line for loops that take more than a moment."""
+"""A one-line progress counter for loops that take more than a moment."""
 
 import sys
 import time
@@ -6,16 +6,17 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 Item = TypeVar("Item")
-REDRAW = 0.1  # seconds
+REDRAW_SECONDS = 0.1
 
 
-def progress(items: Sequence[Item], verb: str, noun: str) -> Iterator[Item]:
-    """Yield the items, counting them on the terminal; in a log file only the last count is written."""
-    shown = 0.0
+def progress(items: Sequence[Item], description: str, unit: str) -> Iterator[Item]:
+    """Yield the items and count them on standard output; if that is not a terminal, print only the final count."""
+    terminal = sys.stdout.isatty()
+    drawn_at = 0.0
     for done, item in enumerate(items):
-        if sys.stdout.isatty() and time.monotonic() - shown > REDRAW:
-            shown = time.monotonic()
-            print(f"\r{verb} {done:,} of {len(items):,} {noun} ...", end="", flush=True)
+        if terminal and time.monotonic() - drawn_at > REDRAW_SECONDS:
+            drawn_at = time.monotonic()
+            print(f"\r{description}: {done:,} of {len(items):,} {unit} ...", end="", flush=True)
         yield item
-    start = "\r" if sys.stdout.isatty() else ""
-    print(f"{start}{verb} {len(items):,} of {len(items):,} {noun}", flush=True)
+    line = f"{description}: {len(items):,} of {len(items):,} {unit}"
+    print(f"\r{line}    " if terminal else line, flush=True)  # the spaces overwrite the dots

@@ -1,18 +1,30 @@
-"""Keras against LiteRT, and class-activation maps against their definition."""
+"""LiteRT exports agree with Keras, and class-activation maps with their definition. Needs TensorFlow."""
 
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-keras = pytest.importorskip("keras")
+from tests.requirements import requires
 
-from training import export, fashion_mnist, fitting, measures, networks, precisions, pretrained  # noqa: E402
+requires("tensorflow")
+
+import keras  # noqa: E402
+
+from training import (  # noqa: E402
+    compare_precisions,
+    export,
+    fashion_mnist,
+    metrics,
+    networks,
+    pretrained,
+    trainer,
+)
 from training.datasets import Split  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def network():
-    """A network with weights that are not all the same, batch normalisation included."""
+    """A network in which all weights differ, those of batch normalisation included."""
     keras.utils.set_random_seed(1)
     model = networks.cnn((28, 28), 10, grey=True)
     generator = np.random.default_rng(1)
@@ -25,7 +37,8 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
+    """The test images of the committed Fashion-MNIST subset."""
     return fashion_mnist.load(full=False, seed=1).test
 
 
@@ -34,18 +47,16 @@ def exported(network):
     return export.to_litert(network, "float32")
 
 
-def test_float32_export_agrees_with_keras_on_held_out_pictures(network, exported, pictures):
-    few = Split(pictures.images[:300], pictures.classes[:300])
-    agreement = measures.agreement(
-        fitting.probabilities(network, few, "Keras"), measures.litert_probabilities(exported, few)
-    )
+def test_float32_export_agrees_with_keras_on_test_images(network, exported, images):
+    few = Split(images.images[:300], images.classes[:300])
+    agreement = metrics.compare(trainer.predict(network, few, "Keras"), metrics.litert_probabilities(exported, few))
     assert agreement.max_difference < 1e-4
     assert agreement.same_top1 == 1
 
 
 @pytest.mark.parametrize("index", [0, 7])
-def test_class_activation_map_is_exact(network, exported, pictures, index):
-    image = pictures.rgb(0, 1)
+def test_class_activation_map_is_exact(network, exported, images, index):
+    image = images.rgb(0, 1)
     explain = Interpreter(model_content=exported).get_signature_runner("explain")
     answer = explain(image=image, classes=np.array([index], np.int32))
     features = keras.Model(network.input, network.get_layer("features").output)(image).numpy()[0]
@@ -59,36 +70,59 @@ def test_class_activation_map_is_exact(network, exported, pictures, index):
     np.testing.assert_allclose(answer["probabilities"][0], softmax, atol=1e-5)
 
 
-def test_both_signatures_share_their_weights(network, exported):
+def test_weights_are_stored_once_for_both_signatures(network, exported):
     parameters = sum(weights.size for weights in network.get_weights()) * 4
     assert len(exported) < 1.1 * parameters
 
 
-def test_the_same_network_gives_the_same_bytes(network, exported):
+def test_same_network_gives_the_same_bytes(network, exported):
     assert export.to_litert(network, "float32") == exported
 
 
-def test_a_white_background_is_answered_as_a_black_one(network, pictures):
-    image = pictures.rgb(0, 1)
-    assert image[0, [0, 0, -1, -1], [0, -1, 0, -1]].max() == 0, "the test wants a picture with black corners"
+def test_white_background_gives_the_same_output_as_black(network, images):
+    image = images.rgb(0, 1)
+    assert image[0, [0, 0, -1, -1], [0, -1, 0, -1]].max() == 0, "this test needs an image with black corners"
     np.testing.assert_allclose(network(image).numpy(), network(255 - image).numpy(), atol=1e-5)
 
 
-def test_an_export_that_disagrees_is_refused():
+def test_export_that_disagrees_with_keras_is_an_error():
     expected = np.eye(2, dtype=np.float32)[np.zeros(100, int)]
     wrong = expected.copy()
     wrong[:2] = [0.4, 0.6]
-    agreement = measures.agreement(expected, wrong)
+    agreement = metrics.compare(expected, wrong)
     assert agreement.same_top1 == pytest.approx(0.98)
-    with pytest.raises(measures.TrainingError, match=r"98\.0%"):
-        measures.check(agreement, "float16")
+    with pytest.raises(metrics.TrainingError, match=r"the float16 export has .* for only 98\.0% of the test"):
+        metrics.check_agreement(agreement, "float16")
 
 
-def test_the_committed_imagenet_model_agrees_with_keras(imagenet):
-    images = precisions.crops(10, seed=2)
-    pictures = Split(images, np.zeros(len(images), np.int64))
-    expected = fitting.probabilities(pretrained.network(), pictures, "Keras")
-    found = measures.litert_probabilities((imagenet.path / "model.tflite").read_bytes(), pictures)
-    agreement = measures.agreement(expected, found)
+def test_committed_imagenet_model_agrees_with_keras(imagenet):
+    crops = compare_precisions.crops(10, seed=2)
+    split = Split(crops, np.zeros(len(crops), np.int64))
+    expected = trainer.predict(pretrained.network(), split, "Keras")
+    found = metrics.litert_probabilities((imagenet.path / "model.tflite").read_bytes(), split)
+    agreement = metrics.compare(expected, found)
     assert agreement.same_top1 >= 0.99
     assert agreement.max_difference < 0.05
+
+
+def test_float32_export_may_differ_by_rounding_only():
+    expected = np.array([[0.6, 0.4]], np.float32)
+    metrics.check_agreement(metrics.compare(expected, expected + np.array([5e-5, -5e-5])), "float32")
+    different = metrics.compare(expected, expected + np.array([2e-4, -2e-4]))
+    metrics.check_agreement(different, "float16")
+    with pytest.raises(metrics.TrainingError, match=r"differs from Keras by 2\.0e-04, more than 1e-04"):
+        metrics.check_agreement(different, "float32")
+
+
+def test_metrics_of_known_predictions():
+    classes = np.array([0, 0, 1, 2])
+    probabilities = np.array([[0.7, 0.2, 0.1], [0.3, 0.6, 0.1], [0.1, 0.8, 0.1], [0.5, 0.3, 0.2]])
+    assert metrics.confusion_matrix(classes, probabilities).tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+    found = metrics.evaluate(("a", "b", "c"), classes, probabilities)
+    assert (found["accuracy"], found["top5_accuracy"]) == (0.5, 1.0)
+    assert found["loss"] == 0.8483  # -(ln 0.7 + ln 0.3 + ln 0.8 + ln 0.2) / 4
+    assert found["per_class"] == {
+        "a": {"pictures": 2, "precision": 0.5, "recall": 0.5, "f1": 0.5},
+        "b": {"pictures": 1, "precision": 0.5, "recall": 1.0, "f1": 0.6667},
+        "c": {"pictures": 1, "precision": 0.0, "recall": 0.0, "f1": 0.0},
+    }

@@ -1,9 +1,12 @@
-"""train.py --import: models made elsewhere, in every form, served for real and answered as their makers would."""
+"""train.py --import: existing models in every format give the same predictions when the app serves them.
+
+Needs TensorFlow.
+"""
 
 import base64
+import hashlib
 import io
 import json
-import signal
 import subprocess
 import sys
 
@@ -14,20 +17,21 @@ from PIL import Image
 
 from app import bundle, create_app
 from app.config import Config
-from tests.training.conftest import ROOT
-from tests.training.conftest import command as in_a_process
+from tests.conftest import ROOT
+from tests.requirements import requires
+from tests.training.conftest import contents, interrupt
 
-tf = pytest.importorskip("tensorflow")
-keras = pytest.importorskip("keras")
+requires("tensorflow")
 
+import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2  # noqa: E402
 
-import train as command  # noqa: E402
-from training import export, networks  # noqa: E402
+from training import TrainingError, export, networks  # noqa: E402
 from training.datasets import LUMA  # noqa: E402
-from training.importing import ranges  # noqa: E402
+from training.importing import input_adapter, value_ranges  # noqa: E402
 
-# Keras and the converter warn about their own insides, while the tests make the models.
+# Keras and the converter give deprecation warnings about their own code while the tests make the models.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),
@@ -38,7 +42,7 @@ SIDE = 24
 
 
 def network(ending, first=None, shape=(SIDE, SIDE, 3)):
-    """A small network whose answers differ from picture to picture, from its input's first layer to `ending`."""
+    """A small network whose outputs differ between images: the layer `first`, a convolution, and `ending`."""
     keras.utils.set_random_seed(1)
     image = keras.Input(shape)
     x = layers.Reshape((*shape, 1))(image) if len(shape) == 2 else image
@@ -56,26 +60,26 @@ def network(ending, first=None, shape=(SIDE, SIDE, 3)):
 
 
 def pooled(labels, activation):
-    """The ending that a heatmap needs."""
+    """The ending that allows a heatmap: global average pooling and one dense layer."""
     return lambda x: layers.Dense(labels, activation, name="classes")(
         layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
     )
 
 
 def mobilenet_ending(x):
-    """As MobileNet's first version does it: pooling and classes in the guise of a pooling window and a convolution."""
+    """The ending of MobileNet v1: average pooling over the whole image, and a 1x1 convolution as the dense layer."""
     x = layers.AveragePooling2D(SIDE // 2)(x)
     return layers.Softmax()(layers.Reshape((3,))(layers.Conv2D(3, 1, name="classes")(x)))
 
 
 def frozen(model, shape):
-    """The network as a function of constants."""
+    """The network as a function whose weights are constants."""
     trace = tf.function(lambda image: model(image, training=False), [tf.TensorSpec(shape)]).get_concrete_function()
     return convert_variables_to_constants_v2(trace)
 
 
 def litert(model, *, eight_bit=None, float16=False, low=0, high=1):
-    """A .tflite as people make it: no signature, whatever precision. `eight_bit`: the dtype of input and output."""
+    """The content of a .tflite without signatures. `eight_bit`: the dtype of input and output if quantised."""
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen(model, (1, *model.input_shape[1:]))])
     if eight_bit or float16:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -103,24 +107,8 @@ def labels(tmp_path):
 
 
 @pytest.fixture
-def run(capfd):
-    """Run train.py in this process; returns its exit code and what it printed to standard output and error."""
-
-    def run(*arguments):
-        before = signal.getsignal(signal.SIGINT)
-        capfd.readouterr()
-        try:
-            code = command.main([str(argument) for argument in arguments])
-        finally:
-            signal.signal(signal.SIGINT, before)
-        return code, *capfd.readouterr()
-
-    return run
-
-
-@pytest.fixture
 def imported(run, labels, tmp_path):
-    """Import a model and return its bundle: `imported(path, label count, options)`."""
+    """Import a model and return its bundle: `imported(path, number of labels, *options)`."""
 
     def imported(path, count, *options):
         out = tmp_path / "imported"
@@ -131,21 +119,22 @@ def imported(run, labels, tmp_path):
     return imported
 
 
-def pictures(side=SIDE):
+def images(side=SIDE):
+    """Four images of smooth colours: uint8 (side, side, 3)."""
     generator = np.random.default_rng(7)
     coarse = generator.integers(0, 256, (4, 4, 4, 3), np.uint8)
     return [np.asarray(Image.fromarray(one).resize((side, side))) for one in coarse]
 
 
-def served(read, picture):
-    """The probabilities that the app answers, in the labels' order, and whether it draws a heatmap."""
+def served(read, image):
+    """The probabilities that the app returns, in the order of the labels, and whether it returns a heatmap."""
     client = create_app(Config(model=str(read.path))).test_client()
     png = io.BytesIO()
-    Image.fromarray(picture).save(png, "PNG")
+    Image.fromarray(image).save(png, "PNG")
     body = {"instances": [{"b64": base64.b64encode(png.getvalue()).decode()}]}
-    answer = client.post(f"/predict?top={len(read.labels)}", json=body)
-    assert answer.status_code == 200, answer.text
-    (entry,) = answer.get_json()["predictions"]
+    response = client.post(f"/predict?top={len(read.labels)}", json=body)
+    assert response.status_code == 200, response.text
+    (entry,) = response.get_json()["predictions"]
     by_index = {one["index"]: one["probability"] for one in entry["top"]}
     explained = client.post("/predict?explain=1", json=body)
     heatmap = explained.status_code == 200 and explained.get_json()["predictions"][0]["heatmap"].startswith("data:")
@@ -230,7 +219,7 @@ def two_of_logit(values):
 
 
 def depth_pooled(x):
-    """Pools over the channels, not over the picture; as many places as the dense layer has inputs."""
+    """Pooling over the channels instead of the image; the dense layer still has as many inputs as there are pixels."""
     x = keras.ops.mean(layers.Conv2D((SIDE // 2) ** 2, 1)(x), axis=3)
     return layers.Dense(3, "softmax")(layers.Flatten()(x))
 
@@ -266,17 +255,17 @@ ENDINGS = {
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_it_is_served_with_the_answers_of_the_original(
+def test_imported_model_is_served_with_the_probabilities_of_the_original(
     save, first, ending, values, options, precision, imported, tmp_path
 ):
-    last, count, probabilities = ENDINGS[ending]
+    last, count, expected = ENDINGS[ending]
     model = network(last, first)
     read = imported(save(model, tmp_path), count, *options)
     assert (read.width, read.height, read.resize) == (SIDE, SIDE, "stretch")
-    for picture in pictures():
-        own = values(picture.astype(np.float64))[np.newaxis].astype(np.float32)
-        answers, heatmap = served(read, picture)
-        np.testing.assert_allclose(answers, probabilities(model(own, training=False).numpy()[0]), atol=precision)
+    for image in images():
+        own = values(image.astype(np.float64))[np.newaxis].astype(np.float32)
+        found, heatmap = served(read, image)
+        np.testing.assert_allclose(found, expected(model(own, training=False).numpy()[0]), atol=precision)
         assert heatmap == (ending not in ("flat", "depth"))
 
 
@@ -288,26 +277,26 @@ def test_it_is_served_with_the_answers_of_the_original(
         ((SIDE, SIDE), ["--range", "0-1"], from_grey, SIDE),
         ((3, SIDE, SIDE), ["--range", "0-1"], lambda pixels: from_1(pixels).transpose(2, 0, 1), SIDE),
     ],
-    ids=["open size", "grey", "grey without channels", "channels first"],
+    ids=["size not fixed", "grey", "grey without channels", "channels first"],
 )
-def test_inputs_of_other_shapes(shape, options, values, side, imported, tmp_path):
+def test_input_shapes_are_adapted(shape, options, values, side, imported, tmp_path):
     model = network(pooled(3, "softmax"), layers.Permute((2, 3, 1)) if shape[0] == 3 else None, shape)
     read = imported(as_file("m.keras")(model, tmp_path), 3, *options)
     assert (read.width, read.height) == (side, side)
-    for picture in pictures(side):
-        expected = model(values(picture.astype(np.float64))[np.newaxis].astype(np.float32)).numpy()[0]
-        np.testing.assert_allclose(served(read, picture)[0], expected, atol=1e-5)
+    for image in images(side):
+        expected = model(values(image.astype(np.float64))[np.newaxis].astype(np.float32)).numpy()[0]
+        np.testing.assert_allclose(served(read, image)[0], expected, atol=1e-5)
 
 
-def test_a_litert_file_with_an_open_size(imported, tmp_path):
+def test_litert_file_without_a_fixed_image_size(imported, tmp_path):
     model = network(pooled(3, "softmax"), unit, (None, None, 3))
     trace = frozen(model, (None, None, None, 3))
-    path = tmp_path / "open.tflite"
+    path = tmp_path / "any-size.tflite"
     path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([trace]).convert())
     read = imported(path, 3, "--image-size", 40, "--range", "0-255")
-    picture = pictures(40)[0]
-    answers, heatmap = served(read, picture)
-    np.testing.assert_allclose(answers, model(picture[np.newaxis].astype(np.float32)).numpy()[0], atol=1e-5)
+    image = images(40)[0]
+    probabilities, heatmap = served(read, image)
+    np.testing.assert_allclose(probabilities, model(image[np.newaxis].astype(np.float32)).numpy()[0], atol=1e-5)
     assert heatmap
 
 
@@ -321,98 +310,90 @@ def test_a_litert_file_with_an_open_size(imported, tmp_path):
         (as_file("m.keras"), "sigmoid", [-1, 1]),
     ],
 )
-def test_the_heatmap_is_the_class_activation_map(save, ending, signs, imported, tmp_path):
+def test_heatmap_is_the_class_activation_map(save, ending, signs, imported, tmp_path):
     last, count, _ = ENDINGS[ending]
     model = network(last)
     options = [] if save.__qualname__.startswith("as_litert") and ending == "softmax" else ["--range", "0-1"]
     read = imported(save(model, tmp_path), count, *options)
     explain = Interpreter(model_path=str(read.path / "model.tflite")).get_signature_runner("explain")
-    picture = pictures()[0]
-    features = keras.Model(model.input, model.get_layer("features").output)(picture[np.newaxis] / np.float32(255))[0]
+    image = images()[0]
+    features = keras.Model(model.input, model.get_layer("features").output)(image[np.newaxis] / np.float32(255))[0]
     kernel = model.get_layer("classes").get_weights()[0].reshape(8, -1)
     for index in range(count):
-        found = explain(image=picture[np.newaxis].astype(np.float32), classes=np.array([index], np.int32))["maps"][0]
+        found = explain(image=image[np.newaxis].astype(np.float32), classes=np.array([index], np.int32))["maps"][0]
         sign, column = (signs[index], 0) if count == 2 else (1, index)
         expected = sign * features.numpy() @ kernel[:, column]
         np.testing.assert_allclose(found, expected, atol=0.03 * np.abs(expected).max())
 
 
-def test_our_own_network_comes_back_as_we_export_it(imported, tmp_path):
+def test_network_trained_here_is_imported_as_it_is_exported(imported, tmp_path):
     keras.utils.set_random_seed(1)
     model = networks.cnn((28, 28), 10, grey=True)
     read = imported(as_file("m.keras")(model, tmp_path), 10)
-    ours, again = export.to_litert(model, "float32"), (read.path / "model.tflite").read_bytes()
+    exported, reimported = export.to_litert(model, "float32"), (read.path / "model.tflite").read_bytes()
     kernel = model.get_layer("classes").get_weights()[0].T.tobytes()
-    assert again.count(kernel) == ours.count(kernel) == 1, "the signatures must share their weights"
+    assert reimported.count(kernel) == exported.count(kernel) == 1, "the signatures must share their weights"
     for index in (0, 7):
-        inputs = {"image": pictures(28)[0][np.newaxis].astype(np.float32), "classes": np.array([index], np.int32)}
+        inputs = {"image": images(28)[0][np.newaxis].astype(np.float32), "classes": np.array([index], np.int32)}
         expected, found = (
-            Interpreter(model_content=content).get_signature_runner("explain")(**inputs) for content in (ours, again)
+            Interpreter(model_content=content).get_signature_runner("explain")(**inputs)
+            for content in (exported, reimported)
         )
         for name in ("maps", "probabilities"):
             np.testing.assert_allclose(found[name], expected[name], atol=1e-5)
     assert (read.path / "model.keras").read_bytes() == (tmp_path / "m.keras").read_bytes()
 
 
-def test_the_reference_cnn_of_the_benchmarks(tmp_path):
+def test_reference_cnn_of_the_benchmarks(tmp_path):
     script = ROOT / "bench" / "reference_cnn.py"
     subprocess.run([sys.executable, script, tmp_path / "cnn"], check=True, capture_output=True, timeout=120)
     read = bundle.read(tmp_path / "cnn")
     model = keras.saving.load_model(read.path / "model.keras")
     assert (read.width, read.height, len(read.labels), model.count_params()) == (96, 96, 10, 243_530)
-    picture = pictures(96)[0]
-    answers, heatmap = served(read, picture)
-    np.testing.assert_allclose(answers, model(picture[np.newaxis]).numpy()[0], atol=1e-5)
+    image = images(96)[0]
+    probabilities, heatmap = served(read, image)
+    np.testing.assert_allclose(probabilities, model(image[np.newaxis]).numpy()[0], atol=1e-5)
     assert heatmap
 
 
-def test_the_same_model_gives_the_same_bytes(imported, tmp_path):
+def test_same_model_gives_the_same_bytes(imported, tmp_path):
     model = as_file("m.keras")(network(pooled(3, None)), tmp_path)
     first, second = (imported(model, 3, "--range", "torch").card["files"]["model.tflite"] for _ in range(2))
     assert first == second
 
 
-def test_ctrl_c_keeps_the_old_bundle_whole(labels, imported, tmp_path):
+def test_ctrl_c_keeps_the_old_bundle(labels, imported, tmp_path):
     model = as_file("m.keras")(network(pooled(3, "softmax"), unit), tmp_path)
     read = imported(model, 3)
-    before = {path: path.read_bytes() for path in read.path.rglob("*") if path.is_file()}
-    arguments = ["--import", model, "--labels", labels(3), "--out", read.path]
-    with subprocess.Popen(
-        in_a_process(*arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        for line in process.stdout:
-            if line.startswith("Writing "):
-                process.send_signal(signal.SIGINT)
-                break
-        _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert stderr == "\ntrain.py: interrupted; nothing was changed\n"
-    assert {path: path.read_bytes() for path in read.path.rglob("*") if path.is_file()} == before
+    before = contents(read.path)
+    code, stderr = interrupt("Writing ", "--import", model, "--labels", labels(3), "--out", read.path)
+    assert (code, stderr) == (130, "\ntrain.py: interrupted; nothing was changed\n")
+    assert contents(read.path) == before
 
 
-def test_the_litert_file_of_a_bundle_comes_back_the_same(imagenet, run, tmp_path):
+def test_litert_file_of_a_bundle_can_be_imported_again(imagenet, run, tmp_path):
     model, labels = imagenet.path / "model.tflite", imagenet.path / "labels.txt"
     arguments = ("--out", tmp_path / "again", "--resize", imagenet.resize, "--samples", imagenet.path / "samples")
     code, _, stderr = run("--import", model, "--labels", labels, "--range", "0-255", *arguments)
     assert (code, stderr) == (0, "")
     read = bundle.read(tmp_path / "again")
     assert (read.path / "model.tflite").stat().st_size < 1.01 * model.stat().st_size
-    expected = [served(imagenet, picture) for picture in pictures(224)]
-    for (answers, _), picture in zip(expected, pictures(224), strict=True):
-        found, heatmap = served(read, picture)
-        np.testing.assert_allclose(found, answers, atol=1e-5)
+    expected = [served(imagenet, image) for image in images(224)]
+    for (probabilities, _), image in zip(expected, images(224), strict=True):
+        found, heatmap = served(read, image)
+        np.testing.assert_allclose(found, probabilities, atol=1e-5)
         assert heatmap
 
 
 @pytest.fixture
 def shapes(tmp_path):
-    """The start of a command line that imports a network for the two labels of `photos`."""
+    """Arguments that import a network for the two labels of `photos`."""
     (tmp_path / "shapes.txt").write_text("round\nsquare shape\n")
     model = as_file("m.keras")(network(pooled(1, "sigmoid"), unit), tmp_path)
     return ["--import", model, "--labels", tmp_path / "shapes.txt", "--out", tmp_path / "out"]
 
 
-def test_samples_in_label_folders_are_taken_with_their_labels(photos, run, shapes, tmp_path):
+def test_samples_in_label_folders_keep_their_labels(photos, run, shapes, tmp_path):
     code, stdout, _ = run(*shapes, "--samples", photos)
     assert code == 0
     read = bundle.read(tmp_path / "out")
@@ -430,18 +411,19 @@ def test_loose_samples_have_no_label_and_the_page_shows_them(photos, run, shapes
     assert 'alt="1.jpg"' in create_app(Config(model=str(read.path))).test_client().get("/").text
 
 
-def test_the_card_says_what_it_was(imported, tmp_path):
+def test_card_and_readme_describe_the_source(imported, tmp_path):
     model = network(pooled(3, "softmax"), unit)
     read = imported(as_file("mine.keras")(model, tmp_path), 3)
-    digest = bundle.hashlib.sha256((tmp_path / "mine.keras").read_bytes()).hexdigest()
+    digest = hashlib.sha256((tmp_path / "mine.keras").read_bytes()).hexdigest()
     facts = read.card["imported"]
     assert (facts["form"], facts["file"], facts["sha256"]) == ("Keras file", "mine.keras", digest)
     assert facts["made_with"] == f"Keras {keras.__version__}"
     assert facts["range"] == "0-255"
     assert set(read.card["metrics"].values()) == {None}
-    people = (read.path / "README.md").read_text("utf-8")
-    assert digest in people
-    assert "The licence is that of the model you imported" in people
+    readme = (read.path / "README.md").read_text("utf-8")
+    assert f"| source | Keras file `mine.keras`, SHA-256 `{digest}` |" in readme
+    assert "| input values | 0-255, detected from the model's first operators |" in readme
+    assert "| heatmap | yes; exact" in readme
     json.loads((read.path / "model.json").read_text("utf-8"), parse_constant=pytest.fail)
 
 
@@ -453,7 +435,7 @@ def test_the_card_says_what_it_was(imported, tmp_path):
     ],
     ids=["BOM and CRLF", "no last newline"],
 )
-def test_labels_as_other_systems_write_them(text, names, run, tmp_path):
+def test_labels_file_may_have_bom_crlf_or_no_last_newline(text, names, run, tmp_path):
     (tmp_path / "names.txt").write_bytes(text)
     model = as_file("m.keras")(network(pooled(3, "softmax"), unit), tmp_path)
     assert run("--import", model, "--labels", tmp_path / "names.txt", "--out", tmp_path / "out")[0] == 0
@@ -461,29 +443,29 @@ def test_labels_as_other_systems_write_them(text, names, run, tmp_path):
 
 
 class Doubled(keras.layers.Layer):
-    """A class that Keras does not know."""
+    """A custom class, which Keras cannot load."""
 
     def call(self, x):
         return x * 2
 
 
 class Inverse(tf.Module):
-    """Needs an operator that LiteRT does not have."""
+    """A model that needs an operator which LiteRT does not have."""
 
     @tf.function(input_signature=[tf.TensorSpec((None, 3, 3, 3))])
-    def answer(self, image):
+    def classify(self, image):
         return tf.nn.softmax(tf.linalg.inv(image[..., 0])[:, 0])
 
 
 def inverse(folder):
     module = Inverse()
-    tf.saved_model.save(module, folder / "inverse", signatures=module.answer)
+    tf.saved_model.save(module, folder / "inverse", signatures=module.classify)
     return folder / "inverse"
 
 
 def flex(folder):
     module = Inverse()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([module.answer.get_concrete_function()], module)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([module.classify.get_concrete_function()], module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
     (folder / "flex.tflite").write_bytes(converter.convert())
     return folder / "flex.tflite"
@@ -491,10 +473,10 @@ def flex(folder):
 
 def encoded(folder):
     module = tf.Module()
-    module.answer = tf.function(
+    module.classify = tf.function(
         lambda data: tf.cast(tf.strings.length(data), tf.float32), [tf.TensorSpec([], tf.string)]
     )
-    tf.saved_model.save(module, folder / "encoded", signatures=module.answer)
+    tf.saved_model.save(module, folder / "encoded", signatures=module.classify)
     return folder / "encoded"
 
 
@@ -527,24 +509,32 @@ def two_inputs():
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
-        (saved("m.keras", lambda: network(pooled(3, "softmax"))), [], "trained on cannot be told from the model: say"),
-        (saved("m.keras", lambda: network(pooled(4, "softmax"), unit)), [], "gives 4 values, and"),
-        (saved("m.keras", lambda: network(pooled(1, "sigmoid"), unit)), [], "one value, yes or no, and"),
+        (saved("m.keras", lambda: network(pooled(3, "softmax"))), [], "cannot be detected; add --range"),
+        (saved("m.keras", lambda: network(pooled(4, "softmax"), unit)), [], "its output has 4 values, but"),
+        (saved("m.keras", lambda: network(pooled(1, "sigmoid"), unit)), [], "its output has one value (yes or no)"),
         (saved("m.keras", lambda: network(lambda x: x, unit)), [], "has the shape (1, 12, 12, 8), not (1, labels)"),
-        (saved("m.keras", lambda: network(pooled(3, None), None, (None, None, 3))), [], "(?, ?, ?, 3) leaves the size"),
-        (saved("m.keras", lambda: network(pooled(3, None))), ["--image-size", 32], "takes pictures of 24x24"),
-        (saved("m.keras", of_layers(layers.Dense(3), shape=(9,))), [], "its input has the shape (?, 9): pictures are"),
+        (
+            saved("m.keras", lambda: network(pooled(3, None), None, (None, None, 3))),
+            [],
+            "(?, ?, ?, 3) does not fix the",
+        ),
+        (
+            saved("m.keras", lambda: network(pooled(3, None))),
+            ["--image-size", 32],
+            "32 contradicts the model, whose input takes 24x24",
+        ),
+        (saved("m.keras", of_layers(layers.Dense(3), shape=(9,))), [], "input has the shape (?, 9); expected images"),
         (saved("m.keras", of_layers(layers.Flatten(), layers.Dense(3), shape=(8, 8, 4))), [], "the shape (?, 8, 8, 4)"),
         (saved("m.keras", two_inputs), [], "it has 2 inputs"),
-        (saved("m.keras", of_layers(Doubled())), [], "built with the class Doubled, which Keras does not have"),
-        (saved("m.h5", of_layers(Doubled())), [], "built with the class Doubled, which Keras does not have"),
-        (saved("m.keras", of_layers(layers.Lambda(lambda x: x))), [], "holds a Lambda layer"),
-        (weights, [], "it holds weights only"),
+        (saved("m.keras", of_layers(Doubled())), [], "it uses the custom class Doubled; save it with model.export()"),
+        (saved("m.h5", of_layers(Doubled())), [], "it uses the custom class Doubled; save it with model.export()"),
+        (saved("m.keras", of_layers(layers.Lambda(lambda x: x))), [], "it has a Lambda layer"),
+        (weights, [], "it contains only weights"),
         (written("m.keras", "hello"), [], "cannot read it"),
-        (written("m.tflite", "hello"), [], "it is damaged, or no LiteRT model"),
+        (written("m.tflite", "hello"), [], "it is damaged or not a LiteRT model"),
         (inverse, ["--range", "0-1"], "LiteRT cannot run it: it has no operator for MatrixInverse"),
         (flex, ["--range", "0-1"], "LiteRT cannot run it: it needs TensorFlow's own operators MatrixInverse"),
-        (encoded, [], "takes encoded pictures (strings)"),
+        (encoded, [], "takes encoded images (strings)"),
         (
             saved("m.keras", lambda: network(pooled(3, None), None, (SIDE, SIDE, 1))),
             ["--range", "torch"],
@@ -552,7 +542,7 @@ def two_inputs():
         ),
     ],
 )
-def test_what_cannot_be_imported_is_refused_in_one_line(make, options, message, run, labels, tmp_path):
+def test_unsupported_model_is_an_error_in_one_line(make, options, message, run, labels, tmp_path):
     model = make(tmp_path)
     code, _, stderr = run("--import", model, "--labels", labels(3), "--out", tmp_path / "out", *options)
     assert code == 2
@@ -562,35 +552,38 @@ def test_what_cannot_be_imported_is_refused_in_one_line(make, options, message, 
     assert not (tmp_path / "out").exists()
 
 
+GOOD = ("--import", "m.keras", "--labels", "good.txt")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--import", "m.keras"], "--import needs --labels FILE"),
         (["--import", "none.keras", "--labels", "good.txt"], "--import none.keras: no such file or folder"),
-        (["--import", "good.txt", "--labels", "good.txt"], "is not one of the forms that can be read"),
-        (["--import", "pictures", "--labels", "good.txt"], "is not one of the forms that can be read"),
+        (["--import", "good.txt", "--labels", "good.txt"], "unknown model format; expected a Keras file"),
+        (["--import", "photos", "--labels", "good.txt"], "unknown model format; expected a Keras file"),
         (["--import", "m.keras", "--labels", "none.txt"], "--labels none.txt: no such file"),
         (["--import", "m.keras", "--labels", "blank.txt"], "--labels blank.txt: line 2 is empty"),
-        (["--import", "m.keras", "--labels", "twice.txt"], "line 3 says 'a' again, as line 1"),
+        (["--import", "m.keras", "--labels", "twice.txt"], "line 3 repeats the label 'a' of line 1; make"),
         (["--import", "m.keras", "--labels", "latin.txt"], "--labels latin.txt: line 2 is not UTF-8"),
-        (["--import", "m.keras", "--labels", "one.txt"], "at least two labels, found 1"),
-        (["--import", "m.keras", "--labels", "good.txt", "--range", "0-2"], "--range 0-2 is not known: choose 0-255,"),
-        (["--import", "m.keras", "--labels", "good.txt", "--resize", "crop"], "--resize crop is not known"),
-        (["--import", "m.keras", "--labels", "good.txt", "--image-size", "4"], "--image-size 4 is out of range"),
-        (["--import", "m.keras", "--labels", "good.txt", "--epochs", "4"], "--import trains nothing, so --epochs has"),
-        (["--import", "m.keras", "--labels", "good.txt", "--pretrained"], "so --pretrained has no effect"),
-        (["--import", "m.keras", "--labels", "good.txt", "--samples", "none"], "--samples none: no such folder"),
-        (["--import", "m.keras", "--labels", "good.txt", "--samples", "empty"], "--samples empty has no pictures"),
-        (["--import", "m.keras", "--labels", "good.txt", "--samples", "pictures"], "'c' is none of the labels"),
-        (["--import", "m.keras", "--labels", "good.txt", "--samples", "broken"], "--samples broken: 1.jpg: "),
-        (["--import", "m.keras", "--labels", "good.txt", "--out", "empty"], None),
-        (["--import", "bundle/m.keras", "--labels", "good.txt", "--out", "bundle"], "holds the model itself"),
-        (["--labels", "good.txt"], "--labels goes with --import MODEL"),
+        (["--import", "m.keras", "--labels", "one.txt"], "expected at least two labels, found 1"),
+        ([*GOOD, "--range", "0-2"], "invalid --range 0-2: expected 0-255,"),
+        ([*GOOD, "--resize", "crop"], "invalid --resize crop: expected stretch"),
+        ([*GOOD, "--image-size", "4"], "invalid --image-size 4: expected a number from 8 to 4096"),
+        ([*GOOD, "--epochs", "4"], "--import does not train, so --epochs has no effect; omit --epochs"),
+        ([*GOOD, "--pretrained"], "--import does not train, so --pretrained has no effect"),
+        ([*GOOD, "--samples", "none"], "--samples none: no such folder"),
+        ([*GOOD, "--samples", "empty"], "--samples empty: no images found"),
+        ([*GOOD, "--samples", "photos"], "the subfolder 'c' is not one of the labels; rename it"),
+        ([*GOOD, "--samples", "broken"], "--samples broken: 1.jpg: "),
+        ([*GOOD, "--out", "empty"], None),
+        (["--import", "bundle/m.keras", "--labels", "good.txt", "--out", "bundle"], "--out bundle contains the model"),
+        (["--labels", "good.txt"], "--labels needs --import MODEL"),
     ],
 )
-def test_a_wrong_argument_is_refused_before_tensorflow_is_loaded(arguments, message, run, cat, tmp_path, monkeypatch):
+def test_invalid_argument_is_rejected_before_tensorflow_is_loaded(arguments, message, run, cat, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for folder in ("empty", "pictures/c", "broken", "bundle"):
+    for folder in ("empty", "photos/c", "broken", "bundle"):
         (tmp_path / folder).mkdir(parents=True)
     for name, text in {
         "good": b"a\nb",
@@ -602,11 +595,11 @@ def test_a_wrong_argument_is_refused_before_tensorflow_is_loaded(arguments, mess
         (tmp_path / f"{name}.txt").write_bytes(text)
     for name in ("m.keras", "bundle/m.keras", "bundle/model.json"):
         (tmp_path / name).write_text("")
-    (tmp_path / "pictures/c/1.jpg").write_bytes(cat)
+    (tmp_path / "photos/c/1.jpg").write_bytes(cat)
     (tmp_path / "broken/1.jpg").write_bytes(cat[:300])
     code, stdout, stderr = run(*arguments)
     assert code == 2
-    if message is None:  # nothing wrong but the model itself: an empty folder is a good place for a bundle
+    if message is None:  # only the model is wrong: a bundle may be written to an empty folder
         assert "cannot read it" in stderr
         return
     assert message in stderr
@@ -614,12 +607,43 @@ def test_a_wrong_argument_is_refused_before_tensorflow_is_loaded(arguments, mess
     assert stdout == ""
 
 
-def test_ranges_are_told_apart_by_the_first_steps():
+@pytest.mark.parametrize(
+    ("shape", "image_size", "fixed"),
+    [
+        ((None, 20, 30, 3), None, (1, 20, 30, 3)),
+        ((1, 1, 20, 30), None, (1, 1, 20, 30)),
+        ((-1, -1, -1, 1), 40, (1, 40, 40, 1)),
+        ((-1, 3, None, 30), 40, (1, 3, 40, 30)),
+        ((None, None, None), 40, (1, 40, 40)),
+        ((1, 40, 40, 3), 40, (1, 40, 40, 3)),
+    ],
+)
+def test_input_shape_is_completed_for_one_image(shape, image_size, fixed):
+    assert input_adapter.fix_shape(shape, image_size) == fixed
+
+
+@pytest.mark.parametrize(
+    ("shape", "image_size", "message"),
+    [
+        ((8, 20, 20, 3), None, "its input (8, 20, 20, 3) takes 8 images at once; export it for one"),
+        ((1, -1, 20, 3), None, "its input (1, ?, 20, 3) does not fix the image size; add --image-size PIXELS"),
+        ((1, 20, 30, 3), 20, "--image-size 20 contradicts the model, whose input takes 30x20; omit --image-size"),
+        ((1, 20, 30, 4), None, "its input has the shape (1, 20, 30, 4); expected images as (1, height, width, 3)"),
+        ((1, 20), None, "its input has the shape (1, 20); expected images"),
+    ],
+)
+def test_input_shape_that_is_not_one_image_is_an_error(shape, image_size, message):
+    with pytest.raises(TrainingError) as error:
+        input_adapter.fix_shape(shape, image_size)
+    assert str(error.value).startswith(message)
+
+
+def test_value_range_is_detected_from_the_first_operators():
     def of(*steps):
-        chain = ranges.FirstSteps()
+        chain = value_ranges.AffineChain()
         for kind, value in steps:
-            assert chain.take(kind, np.array(value))
-        return chain.range()
+            assert chain.append(kind, np.array(value))
+        return chain.input_range()
 
     assert of(("MUL", 1 / 255)) == "0-255"
     assert of(("SUB", [123.7, 116.8, 103.9])) == "0-255"

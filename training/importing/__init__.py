@@ -1,7 +1,12 @@
-"""A model made elsewhere becomes a bundle.
+"""Import an existing model as a bundle.
 
-Whatever it comes as, it is first brought to LiteRT (`originals`). What serving asks for is then written into that one
-graph (`graph`): pixels to what the network was trained on (`entrance`), outputs to probabilities (`answers`), and the
-heatmap (`heatmap`). So a .tflite, which no converter can wrap, gets the same as a Keras model, and serving needs no
-special case. `imported` is the order of the steps.
+`loaders` converts the model to LiteRT, if it is not a LiteRT file already. The LiteRT graph (`graph`) then gets what
+the server needs:
+
+- an input adapter from RGB 0-255 to the values that the network was trained on (`input_adapter`),
+- an output adapter from the network's outputs to probabilities (`output_adapter`),
+- the signature for heatmaps, if the network ends in global average pooling and one dense layer (`classifier_head`).
+
+The graph itself is edited, because no converter can process a .tflite file again. So a .tflite file gets the same as a
+Keras model. `importer` runs the steps in this order.
 """

@@ -1,4 +1,4 @@
-"""Which model it was: its digest, and what made it."""
+"""Where an imported model comes from: the version of Keras that saved it, and its SHA-256."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ import h5py
 
 
 def keras_version(path: Path) -> str:
-    """Return which Keras wrote the file, as far as it says so."""
+    """Return "Keras" and the version that saved the file, if the file has it."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as file:
             version = json.loads(file.read("metadata.json")).get("keras_version")
@@ -20,7 +20,7 @@ def keras_version(path: Path) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Return the digest of a file; of a folder, that of what `sha256sum` prints for its files, sorted by name."""
+    """Return the SHA-256 of a file; for a folder, that of the output of `sha256sum` for its files, sorted by name."""
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()
     files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())

@@ -1,68 +1,77 @@
-"""The card for people, and the last lines on the terminal, of a bundle that was imported."""
+"""README.md of an imported bundle, and the summary that `train.py --import` prints."""
 
 from pathlib import Path
+from typing import Any
 
-from training.card import cell
+from training.card import escape_markdown
 
 
-def text(card: dict) -> str:
+def readme(card: dict[str, Any]) -> str:
     """Return README.md."""
-    imported, agreement, shape = card["imported"], card["export"]["agreement"], card["input"]
+    imported, agreement, size = card["imported"], card["export"]["agreement"], card["input"]
     heatmap = (
-        "where the network looked: exact, since the graph ends in global average pooling and one dense layer"
+        "yes; exact, because the model ends in global average pooling and one dense layer"
         if imported["heatmap"]
-        else "none: the graph does not end in global average pooling and one dense layer, which an exact one needs"
+        else "no; the model does not end in global average pooling and one dense layer"
     )
-    samples = "\n".join(
-        f"| `{sample['file']}` | {cell(sample['label'] or 'not said')} | {cell(sample['expected']['label'])} | "
-        f"{sample['expected']['probability']:.1%} |"
-        for sample in card["samples"]
-    )
-    shown = f"| file | what it shows | answer | probability |\n|---|---|---|---|\n{samples}\n" if samples else "None.\n"
     return f"""# {card["name"]}
 
-A classifier of {card["labels"]:,} classes that was made elsewhere and imported: nothing was trained or measured here, so the
-card's metrics are null.
+An image classifier with {card["labels"]:,} classes, imported from an existing model. It was neither trained nor evaluated here,
+so the card's metrics are null.
 
-| | |
+| property | value |
 |---|---|
-| made from | {imported["form"]} `{imported["file"]}`, sha256 `{imported["sha256"]}` |
-| made with | {cell(imported["made_with"])} |
-| input | {shape["width"]}x{shape["height"]} pixels, {card["resize"]} |
-| values it was trained on | {imported["range"]}, {imported["range_found"]} |
-| its output was taken as | {imported["answers"]} |
+| source | {imported["form"]} `{imported["file"]}`, SHA-256 `{imported["sha256"]}` |
+| written by | {escape_markdown(imported["made_with"])} |
+| input | {size["width"]}x{size["height"]} pixels, {card["resize"]} |
+| input values | {imported["range"]}, {imported["range_found"]} |
+| output | {imported["answers"]} |
 | heatmap | {heatmap} |
 | `model.tflite` | {card["export"]["precision"]}, {card["export"]["bytes"] / 1e6:.1f} MB |
-| agreement with the original | on {agreement["pictures"]} made-up pictures the same top class for {agreement["same_top1"]:.0%}; largest difference of a probability {agreement["max_difference"]:.1e} |
+| agreement with the source | the same top class for {agreement["same_top1"]:.0%} of {agreement["pictures"]} synthetic images; largest difference between two probabilities {agreement["max_difference"]:.1e} |
 
 ## Samples
 
-{shown}
+{_sample_table(card["samples"])}
 ## Limits
 
-- It knows these classes and nothing else: a picture of something else gets one of them all the same.
+- The model knows only these classes. An image of anything else still gets one of them.
 - A probability is the network's own estimate, not a guarantee.
-- How good it is was not measured here: ask whoever trained it. If the answers look wrong, the labels' order, the values
-  it was trained on or the way pictures are cut (`--range`, `--resize`) are the first to check.
+- The accuracy was not measured here. If predictions look wrong, first check the order of the labels, the input values
+  (`--range`) and how images are resized (`--resize`).
 
 ## Licence
 
-The licence is that of the model you imported, and of the sample pictures you gave: neither is known here.
+The licence is that of the imported model and of the sample images; neither is known here.
 """  # noqa: E501 - a table
 
 
-def summary(out: Path, card: dict) -> str:
-    """Return what was found out about the model, for the terminal."""
-    imported, shape = card["imported"], card["input"]
+def summary(out: Path, card: dict[str, Any]) -> str:
+    """Return what was detected about the model, and its prediction for each sample."""
+    imported, size = card["imported"], card["input"]
     lines = [
         "",
         f"{out}: {card['version']}, {card['labels']:,} classes, {card['export']['bytes'] / 1e6:.1f} MB",
-        f"  input    {shape['width']}x{shape['height']}, values {imported['range']} ({imported['range_found']})",
+        f"  input    {size['width']}x{size['height']} pixels, values {imported['range']} ({imported['range_found']})",
         f"  output   {imported['answers']}",
-        f"  heatmap  {'yes' if imported['heatmap'] else 'no: it does not end in average pooling and one dense layer'}",
+        "  heatmap  "
+        + ("yes" if imported["heatmap"] else "no: the model does not end in average pooling and one dense layer"),
     ]
     for sample in card["samples"]:
-        answer, label = sample["expected"], sample["label"]
-        shown = f"  (labelled {label})" if label not in (None, answer["label"]) else ""
-        lines.append(f"  {Path(sample['file']).name:<8} {answer['label']:<20} {answer['probability']:>6.1%}{shown}")
+        expected, label = sample["expected"], sample["label"]
+        wrong = f"  (true label: {label})" if label not in (None, expected["label"]) else ""
+        file = Path(sample["file"]).name
+        lines.append(f"  {file:<8} {expected['label']:<20} {expected['probability']:>6.1%}{wrong}")
     return "\n".join(lines)
+
+
+def _sample_table(samples: list[dict[str, Any]]) -> str:
+    if not samples:
+        return "None.\n"
+    rows = [
+        f"| `{sample['file']}` | {escape_markdown(sample['label'] or 'unknown')} | "
+        f"{escape_markdown(sample['expected']['label'])} | {sample['expected']['probability']:.1%} |"
+        for sample in samples
+    ]
+    header = ["| file | true label | predicted label | probability |", "|---|---|---|---|"]
+    return "\n".join([*header, *rows]) + "\n"

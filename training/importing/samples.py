@@ -1,50 +1,46 @@
-"""The sample pictures that go with an imported model: loose in a folder, or in one subfolder a label."""
+"""The sample images of an imported model: loose in a folder, or in one subfolder per label."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 from app import images
 from training import TrainingError
-from training.datasets import SAMPLE_SIDE, SAMPLES
-from training.folders import is_picture
+from training.datasets import MAX_SAMPLES, SAMPLE_SIDE
+from training.image_folder import is_image_file
 
 
 class Sample(NamedTuple):
-    """A picture, and its label where the folder says it."""
+    """An image file, and its label if it is in a label's subfolder."""
 
     path: Path
     label: str | None
 
 
 def find(folder: Path, labels: tuple[str, ...]) -> list[Sample]:
-    """Choose up to SAMPLES readable pictures, one of each label while there are enough. Raises TrainingError."""
+    """Choose up to MAX_SAMPLES readable images, first one of each label. Raises TrainingError."""
     where = f"--samples {folder}"
     if not folder.is_dir():
-        raise TrainingError(
-            f"{where}: no such folder: name one with pictures, or with a subfolder of them for each label"
-        )
-    below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    groups = [[Sample(path, None) for path in _pictures(folder)]]
-    for subfolder in below:
-        if pictures := _pictures(subfolder):
+        raise TrainingError(f"{where}: no such folder; name one with images, or with one subfolder of images per label")
+    groups = [[Sample(path, None) for path in _image_files(folder)]]
+    for subfolder in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        if paths := _image_files(subfolder):
             if subfolder.name not in labels:
-                raise TrainingError(f"{where}: the subfolder {subfolder.name!r} is none of the labels: rename it")
-            groups.append([Sample(path, subfolder.name) for path in pictures])
-    chosen = []
-    for turn in range(SAMPLES):
-        chosen += [group[turn] for group in groups if turn < len(group)]
-    if not chosen:
-        raise TrainingError(f"{where} has no pictures: name a folder with some, or leave the option out")
-    for sample in chosen[:SAMPLES]:
+                raise TrainingError(f"{where}: the subfolder {subfolder.name!r} is not one of the labels; rename it")
+            groups.append([Sample(path, subfolder.name) for path in paths])
+    in_turn = [group[turn] for turn in range(MAX_SAMPLES) for group in groups if turn < len(group)]
+    if not in_turn:
+        raise TrainingError(f"{where}: no images found; name a folder with images, or omit --samples")
+    chosen = in_turn[:MAX_SAMPLES]
+    for sample in chosen:
         try:
             images.preview(sample.path.read_bytes(), SAMPLE_SIDE)
         except images.ImageError as error:
             raise TrainingError(f"{where}: {sample.path.name}: {error}") from error
-    return chosen[:SAMPLES]
+    return chosen
 
 
 def write(staged: Path, samples: list[Sample]) -> dict[str, str | None]:
-    """Write the pictures, no larger than a page shows them, and return {file: label}."""
+    """Write the images to `staged`/samples as JPEG, at most SAMPLE_SIDE pixels wide and high; returns {file: label}."""
     if not samples:
         return {}
     (staged / "samples").mkdir()
@@ -56,5 +52,5 @@ def write(staged: Path, samples: list[Sample]) -> dict[str, str | None]:
     return written
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir()) if is_picture(path)]
+def _image_files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if is_image_file(path)]

