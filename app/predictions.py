@@ -1,4 +1,4 @@
-"""Pictures to the body of an answer. A picture goes: images.decode -> Network.classify -> its entry."""
+"""Images to the body of an answer. An image passes images.decode, then Network.classify, then becomes an entry."""
 
 import base64
 
@@ -11,47 +11,50 @@ from app.pool import BusyError
 from app.problems import Problem
 from app.uploads import Upload
 
-_FIRST_WAIT = 0.3  # seconds for a permit; longer, and a busy server would answer later than saying no
-NEXT_WAIT = 30.0  # for the other pictures of a request that has been let in
+_FIRST_TIMEOUT = 2.0  # seconds in all queues until the first image of a request is begun
+NEXT_WAIT = 30.0  # seconds; for the other images of a request, which was accepted
 
 
 def predict_all(
-    classifier: Classifier, sent: list[Upload], top: int, explain: bool, max_pixels: int, waited: float = 0
+    classifier: Classifier, sent: list[Upload], top: int, explain: bool, max_pixels: int, queue_seconds: float = 0
 ) -> dict:
-    """The `top` labels of each picture, with a heatmap of the first one if `explain`; one entry each, in their order.
+    """The `top` labels of each image, with a heatmap of the first one if `explain`; one entry each, in their order.
 
-    `waited`: seconds that the request has been in line already. Raises BusyError, and the first error if all
-    picture is bad.
+    `queue_seconds`: how long the server has queued the request. Raises BusyError, and the first error if every image
+    has one.
     """
-    patience = _FIRST_WAIT - waited
-    if patience <= 0:
+    timeout = _FIRST_TIMEOUT - queue_seconds
+    if timeout <= 0:
         raise BusyError
-    entries, first = [], None
+    entries: list[dict] = []
+    first: Exception | None = None
     for upload in sent:
         try:
-            entry = _entry(classifier, upload, top, explain, max_pixels, NEXT_WAIT if entries else patience)
+            entry = _entry(classifier, upload, top, explain, max_pixels, NEXT_WAIT if entries else timeout)
         except (Problem, images.ImageError) as error:
             first = first or error
             entry = {"filename": upload.filename, "error": problems.to_problem(error).as_json()}
         entries.append(entry)
-    if all("error" in entry for entry in entries):
+    if first and all("error" in entry for entry in entries):
         try:
             raise first
         finally:
-            first = None  # it leads to this frame: each holding the other, both would stay for long, pictures and all
+            # The exception refers to this frame, and this frame to the exception: without this, both would keep the
+            # images in memory until the garbage collector finds them.
+            first = None
     bundle = classifier.bundle
     return {"model": {"name": bundle.name, "version": bundle.version}, "predictions": entries}
 
 
-def _entry(classifier: Classifier, upload: Upload, top: int, explain: bool, max_pixels: int, patience: float) -> dict:
+def _entry(classifier: Classifier, upload: Upload, top: int, explain: bool, max_pixels: int, timeout: float) -> dict:
     if isinstance(upload.content, Problem):
         raise upload.content
     bundle = classifier.bundle
-    with classifier.acquire(patience) as network:  # decoding needs the permit too: that is what bounds memory
-        picture = images.decode(upload.content, bundle.width, bundle.height, bundle.resize, max_pixels)
-        probabilities = network.classify(picture.pixels)
+    with classifier.acquire(timeout) as network:  # decoding needs the network too: that bounds memory
+        image = images.decode(upload.content, bundle.width, bundle.height, bundle.resize, max_pixels)
+        probabilities = network.classify(image.pixels)
         ranking = _ranking(bundle, probabilities, top)
-        heatmap = _heatmap(network, picture, ranking[0]["index"], bundle.resize) if explain else None
+        heatmap = _heatmap(network, image, ranking[0]["index"], bundle.resize) if explain else None
     best = ranking[0]
     entry = {"filename": upload.filename, "label": best["label"], "probability": best["probability"], "top": ranking}
     return {**entry, "heatmap": heatmap} if explain else entry
@@ -65,6 +68,6 @@ def _ranking(bundle: Bundle, probabilities: np.ndarray, top: int) -> list[dict]:
     ]
 
 
-def _heatmap(network: Network, picture: images.DecodedImage, index: int, resize: str) -> str:
-    png = heatmaps.draw(network.explain(picture.pixels, index), picture.size, resize)
+def _heatmap(network: Network, image: images.DecodedImage, index: int, resize: str) -> str:
+    png = heatmaps.draw(network.explain(image.pixels, index), image.size, resize)
     return "data:image/png;base64," + base64.b64encode(png).decode()

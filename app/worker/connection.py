@@ -1,116 +1,233 @@
-"""One client's connection: what it has sent, and what it has yet to be sent. Never waits."""
+"""One client's connection. It never blocks, and only the thread that runs the event loop touches it.
 
+                +------------------------- answer sent, keep-alive ------------------------+
+                v                                                                          |
+    accept -> HEAD --- head without a body ----------------------------> READY -> respond -> SENDING
+                |                                                        ^                 |
+                +- head with a body -> RESERVE -- memory --> BODY -------+                 | answer sent,
+                                                             whole                         | connection: close
+                                                                                           v
+    any state: malformed, late -> SENDING a refusal; end of stream -> CLOSED <------- DRAINING
+
+HEAD      reads a head; idle if nothing of it has come. One request is parsed at a time: input that follows it stays
+          unparsed until its answer is sent, so an answer cannot be taken for that of another request.
+RESERVE   the body waits in the account's queue for memory, unread.
+BODY      reads the body into reserved memory.
+READY     a whole request, or one whose body is too large, is queued or with the application.
+SENDING   the client takes the answer.
+DRAINING  nothing more is answered. What still comes is read and dropped, because closing a socket with unread input
+          resets the connection, and the client may lose the answer.
+"""
+
+import io
 import math
+import re
 import socket
 import time
+from collections import deque
+from enum import Enum
 
-from app.worker.http1 import Reader, Request
+from app import problems
+from app.pool import BusyError
+from app.problems import Problem
+from app.worker import head, limits, wsgi
+from app.worker.account import Account
+from app.worker.body import ChunkedBody, SizedBody
+from app.worker.head import NO_REQUEST
 
-_RECEIVE = 256 * 1024  # bytes at once
-_LONGEST = 60  # seconds for a whole request, and for the whole answer: 20 MB at 2.7 Mbit/s
-_LINGER = 2  # seconds in which the rest of a request that is answered already is read and dropped
+State = Enum("State", "HEAD RESERVE BODY READY SENDING DRAINING CLOSED")
+_EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 
 
 class Connection:
-    """`deadline` is when it ends unless something happens. Once `closed`, nothing can happen any more."""
+    """`since` is when it came to its state, `deadline` when `expire` is due, both of `time.monotonic()`."""
 
-    def __init__(self, sock: socket.socket, address: tuple, max_body: int, idle: float):
-        self.sock = sock
-        self.address = address
-        self.arrived = time.monotonic()  # when the latest request was whole
-        self.closed = False
-        # The loop's: what it is watched for, the bytes of it that are counted, and whether requests come from it.
-        self.events, self.counted, self.is_lively = 0, 0, True
-        self._idle = idle
-        self.deadline = time.monotonic() + idle
-        self._reader = Reader(max_body)
-        self._unsent = memoryview(b"")
-        self._last = False  # after what is unsent, no more is said
-        self._lingers = False
-
-    @property
-    def request(self) -> Request | None:
-        """The oldest request that is not answered."""
-        return self._reader.requests[0] if self._reader.requests else None
-
-    @property
-    def is_ready(self) -> bool:
-        """There is a request that can be answered."""
-        return not self._last and not self._unsent and self.request is not None and self.request.can_be_answered
+    def __init__(self, sock: socket.socket, address: tuple, account: Account, max_body: int, idle: float):
+        self.sock, self.address = sock, address
+        self.state = State.HEAD
+        self.since = self.arrived = time.monotonic()  # arrived: when the latest request was whole
+        self.deadline = self.since + idle
+        self.request, self.method = NO_REQUEST, ""
+        self.reserved = self.buffered = 0  # the account's
+        self.events = 0  # the event loop's: what the selector watches it for
+        self.is_late = False  # the request queue's: refuse the request because of overload
+        self._account, self._max_body = account, max_body
+        self._idle, self._drain = idle, limits.DRAIN_SECONDS
+        self._input = bytearray()
+        self._empty_line_bytes = 0
+        self._outbox: deque[memoryview] = deque()  # only appended to
+        self._body: SizedBody | ChunkedBody | None = None
+        self._rate = limits.RATE_SECONDS, limits.RATE_BYTES  # a body brings at least so much in such a time
+        self._received = 0  # bytes of the body when the current period began
+        self._closes = False  # after the answer
 
     @property
     def is_idle(self) -> bool:
-        return not self._reader.requests and not self._unsent and not self._last
-
-    @property
-    def is_late(self) -> bool:
-        """Its time is up in the middle of a request."""
-        return self.request is not None and not self._last
+        return self.state is State.HEAD and not self._input
 
     @property
     def reads(self) -> bool:
-        return self._lingers or not (self._last or self._unsent)
+        return self.state in (State.HEAD, State.BODY, State.DRAINING)
 
     @property
     def writes(self) -> bool:
-        return bool(self._unsent)
+        return bool(self._outbox)
 
     @property
-    def held(self) -> int:
-        """Bytes of bodies."""
-        return sum(request.size for request in self._reader.requests)
+    def client(self) -> str:
+        """Whose request it is: the addresses that the platform's front end reports, or the peer's."""
+        return self.request.environ.get("HTTP_X_FORWARDED_FOR") or self.address[0]
 
     def receive(self) -> None:
-        """Take what has come. Raises Problem where that is not HTTP."""
+        """Read what has come. Raises Problem, after which the caller sends a refusal."""
         try:
-            data = self.sock.recv(_RECEIVE)
+            if isinstance(self._body, SizedBody):
+                alive = self._body.receive(self.sock)
+            else:
+                data = self.sock.recv(limits.RECEIVE_BYTES)
+                alive = bool(data)
+                if self.state is not State.DRAINING:
+                    self._input += data
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        if data:
-            if self._lingers:
-                return
-            if self.is_idle:
-                self.deadline = time.monotonic() + _LONGEST
-            self._reader.feed(data)
+            alive = False
+        if alive:
+            self._advance()
         else:
-            self.closed = True
-        if self.is_ready:
-            self.deadline = math.inf
-            self.arrived = time.monotonic()
+            self.state = State.CLOSED
 
-    def say_continue(self) -> None:
-        """Tell a client that has asked that the body is welcome."""
-        self.request.expects_continue = False
-        self._unsent = memoryview(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self.flush()
+    def begin_body(self) -> None:
+        """Read the body: its memory is reserved. Raises Problem."""
+        self._body = ChunkedBody(self._max_body) if self.request.length is None else SizedBody(self.request.length)
+        self._received = 0
+        self._enter(State.BODY, self._rate[0])
+        if self.request.expects_continue and not self._input:
+            self._outbox.append(memoryview(wsgi.CONTINUE))
+            self.flush()
+        self._advance()
 
-    def send(self, answer: bytes, last: bool) -> None:
-        """Answer the request at hand. What the client does not take at once waits for `flush`."""
-        request = self._reader.requests.popleft() if self._reader.requests else None
-        self._last = last
-        # Closed while something that it sent lies unread, the connection would be reset, and the answer lost.
-        self._lingers = last and not (request and request.whole)
-        self._unsent = memoryview(answer)
-        self.deadline = time.monotonic() + _LONGEST
+    def respond(self, answer: bytes, keep_alive: bool) -> None:
+        """Answer the request; what the client does not take at once waits for `flush`. Raises Problem as it does."""
+        self.request, self._body = NO_REQUEST, None
+        self._account.release(self)
+        self._closes = not keep_alive
+        self._outbox.append(memoryview(answer))
+        self._enter(State.SENDING, limits.SEND_SECONDS)
         self.flush()
 
     def flush(self) -> None:
-        """Send on."""
+        """Send on. Once all is sent, parse the next request. Raises Problem if that is malformed."""
         try:
-            while self._unsent:
-                self._unsent = self._unsent[self.sock.send(self._unsent) :]
-            if self._lingers:
+            while self._outbox:
+                part = self._outbox[0]
+                sent = self.sock.send(part)
+                if sent == len(part):
+                    self._outbox.popleft()
+                else:
+                    self._outbox[0] = part[sent:]
+            if self.state is not State.SENDING:
+                return
+            if self._closes:
+                self._input.clear()
                 self.sock.shutdown(socket.SHUT_WR)
-                self.deadline = time.monotonic() + _LINGER
+                self._enter(State.DRAINING, self._drain)
+                return
         except BlockingIOError:
             return
         except OSError:
-            self.closed = True
-        if self._last and not self._lingers:
-            self.closed = True
-        elif self.is_ready:  # sent along with the one before
-            self.deadline, self.arrived = math.inf, time.monotonic()
-        elif self.is_idle:
-            self.deadline = time.monotonic() + self._idle
+            self._outbox.clear()
+            if self.state is not State.READY:  # then the application has the request, and its answer finds out
+                self.state = State.CLOSED
+            return
+        self._enter(State.HEAD, self._idle)
+        self._advance()
+
+    def expire(self, now: float) -> None:
+        """The deadline has passed. Raises Problem if the client is still to be told so."""
+        if self.state is State.RESERVE:
+            raise problems.to_problem(BusyError())
+        if self.state is State.BODY and self._body and self._body.received - self._received >= self._rate[1]:
+            self._received = self._body.received
+            self.deadline = now + self._rate[0]
+        elif self.state is State.BODY or (self.state is State.HEAD and self._input):
+            raise Problem(408, "the request did not arrive in time: send it again")
+        elif self.state is not State.READY:
+            self.state = State.CLOSED
+
+    def stop(self, now: float) -> None:
+        """The server stops: end soon, but answer a request that is on its way."""
+        self._rate = limits.STOP_STALL_SECONDS, 1
+        self._received = self._body.received if self._body else 0
+        self._idle = self._drain = limits.STOP_SECONDS
+        soon = limits.STOP_SECONDS if self.is_idle else limits.STOP_STALL_SECONDS
+        if self.state is not State.READY:
+            self.deadline = min(self.deadline, now + soon)
+
+    def close(self) -> None:
+        """Close the socket and drop all memory."""
+        self.state, self.request, self._body = State.CLOSED, NO_REQUEST, None
+        self._input.clear()
+        self._outbox.clear()
+        self._account.release(self)
+        self.count()
+        self.sock.close()
+
+    def count(self) -> None:
+        """Tell the account what is buffered now."""
+        self._account.count(self, len(self._input) + sum(map(len, self._outbox)))
+
+    def _advance(self) -> None:
+        """Go on with what has been read."""
+        if self.state is State.HEAD and self._input:
+            self._parse_head()
+        if self.state is State.BODY and self._body:
+            self._body.take(self._input)
+            if self._body.is_whole:
+                self._complete(self._body.file(), self._body.received)
+            elif isinstance(self._body, ChunkedBody) and self._body.is_too_large:
+                self._complete(io.BytesIO(), self._max_body + 1)
+
+    def _parse_head(self) -> None:
+        data = self._input
+        if data[0] == 13 and (empty := _EMPTY_LINES.match(data)):  # ignored before a request line
+            self._empty_line_bytes += empty.end()
+            del data[: empty.end()]
+            if self._empty_line_bytes > limits.EMPTY_LINE_BYTES:
+                raise Problem(400, "invalid HTTP request: too many empty lines")
+            if not data:
+                return
+        end = data.find(b"\r\n\r\n", 0, limits.HEAD_BYTES)
+        if end < 0:
+            if self.deadline > self.since + limits.HEAD_SECONDS:
+                self._enter(State.HEAD, limits.HEAD_SECONDS)
+            head.check_partial(data)
+            return
+        lines = bytes(memoryview(data)[: end + 4])
+        del data[: end + 4]
+        self._empty_line_bytes = 0
+        self.method = "HEAD" if lines.startswith(b"HEAD ") else ""  # even if the head is malformed
+        self.request = request = head.parse(lines)
+        if request.length == 0:
+            self._complete(io.BytesIO(), 0)
+        elif request.length is not None and request.length > self._max_body:
+            self._complete(io.BytesIO(), request.length)
+        else:
+            self._enter(State.RESERVE, limits.RESERVE_SECONDS)
+            if self._account.reserve(self, self._max_body if request.length is None else request.length):
+                self.begin_body()
+
+    def _complete(self, body: io.BytesIO, size: int) -> None:
+        """The request can be answered. A body over the limit is left out: the application sees its length."""
+        self.request.environ["wsgi.input"] = body
+        if self.request.length != 0:
+            self.request.environ["CONTENT_LENGTH"] = str(size)
+        self.request.keep_alive = self.request.keep_alive and size <= self._max_body
+        self._body = None
+        self._account.resize(self, min(self.reserved, size))
+        self._enter(State.READY, math.inf)
+        self.arrived = self.since
+
+    def _enter(self, state: State, seconds: float) -> None:
+        self.state, self.since = state, time.monotonic()
+        self.deadline = self.since + seconds

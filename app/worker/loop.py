@@ -1,135 +1,155 @@
-"""The event loop: accepts, reads and writes for all connections, and gives out those whose request is whole."""
+"""The event loop: accepts, reads and writes for all connections, and gives out those whose request can be answered."""
 
 import logging
 import os
+import resource
 import selectors
 import socket
 import time
 from collections import deque
 from collections.abc import Iterator
 
-from app import memory, problems
-from app.pool import BusyError
+from app import memory
 from app.problems import Problem
-from app.worker import http1
-from app.worker.connection import Connection
-from app.worker.door import Door, Newcomer
+from app.worker import limits, wsgi
+from app.worker.acceptor import Acceptor, PendingConnection
+from app.worker.account import Account
+from app.worker.connection import Connection, State
+from app.worker.request_queue import RequestQueue
 
-_SWEEP = 0.25  # seconds between two looks for connections whose time is up
-_FAREWELL = 1.0  # seconds that idle connections stay when the server stops: a request may be on its way
+_SWEEP_SECONDS = 0.25  # between two looks for connections whose deadline has passed
+_ACTIVE_SECONDS = 1.0  # a connection is active this long after its latest request
+_RESERVED_FILES = 64  # file descriptors that are not connections
 _log = logging.getLogger(__name__)
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
 class Loop:
-    """For one thread at a time, but for `give_back` and `stop`."""
+    """One thread at a time runs it. Other threads call only `post` and `stop`."""
 
-    def __init__(self, number: int, listeners: list[socket.socket], max_body: int, idle: float):
-        """`number`: the worker's. `idle`: seconds that a connection may stay without a request. `max_body`: bytes."""
-        self._max_body, self._idle = max_body, idle
+    def __init__(
+        self,
+        worker: int,
+        listeners: list[socket.socket],
+        account: Account,
+        queue: RequestQueue,
+        max_body: int,
+        idle: float,
+    ):
+        """`worker`: its number. `max_body`: bytes. `idle`: seconds that a connection may stay without a request."""
+        self._account, self._queue, self._max_body, self._idle = account, queue, max_body, idle
         self._selector = selectors.DefaultSelector()
-        self._open: set[Connection] = set()
-        self._ready: deque[Connection] = deque()
-        self._returned: deque[Connection] = deque()
-        self._held = 0  # bytes of all bodies
-        self._worked = False  # since memory was released
-        self._stops = False
+        self._connections: set[Connection] = set()
+        self._max_connections = min(limits.CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _RESERVED_FILES)
+        self._posted: deque[tuple[Connection, bytes, bool]] = deque()
+        self._stops = self._used_memory = False
         self._next_sweep = 0.0
+        self._active = 0
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._woken, False)
         self._selector.register(self._woken, _READ)
-        self._door = Door(number, listeners, self._selector)
+        self._acceptor = Acceptor(worker, listeners, self._selector)
 
-    def next(self) -> Connection | None:
-        """Wait for a connection with a request that can be answered. None after a stop, when all are gone."""
+    def next(self) -> tuple[Connection, float] | None:
+        """Wait for a request that can be answered: its connection, and the seconds that it was queued.
+
+        None after a stop, when all connections are gone.
+        """
         while True:
-            until = min(self._next_sweep, self._door.again)
-            patience = 0 if self._ready else max(0, until - time.monotonic())
-            for key, events in self._selector.select(patience):
-                if isinstance(key.data, Connection):
-                    self._serve(key.data, events)
-                elif key.data is self._door:
-                    self._welcome(self._door.newcomers())
-                else:
-                    self._wake_up()
+            self._grant()
             now = time.monotonic()
-            if now >= self._door.again:
-                self._welcome(self._door.left_over())
+            until = min(self._next_sweep, self._acceptor.retry_at)
+            timeout = 0 if self._queue.can_start(now) else max(0, until - now)
+            for key, events in self._selector.select(timeout):
+                if isinstance(key.data, Connection):
+                    self._handle(key.data, events)
+                elif key.data is self._acceptor:
+                    self._accept(self._acceptor.accept())
+                else:
+                    self._handle_wake_up()
+            now = time.monotonic()
+            if now >= self._acceptor.retry_at:
+                self._accept(self._acceptor.retry())
             if now >= self._next_sweep:
-                self._sweep()
-            if self._ready:
-                return self._ready.popleft()
-            if self._door.closed and not self._open:
+                self._sweep(now)
+            if found := self._queue.pop(now):
+                if self._acceptor.moves_one():
+                    found[0].request.keep_alive = False
+                return found
+            if self._acceptor.closed and not self._connections:
                 return None
 
-    def take_back(self, connection: Connection) -> None:
-        """Go on with a connection that `next` gave out, its request answered."""
-        self._follow_up(connection)
-
-    def give_back(self, connection: Connection) -> None:
-        """The same, from any thread, for a connection that was forgotten meanwhile."""
-        self._returned.append(connection)
-        os.write(self._wake, b"1")
-
-    def forget(self, connection: Connection) -> None:
-        """Leave a connection that `next` gave out alone until it is given back."""
-        self._watch(connection, 0)
-
-    def stop(self) -> None:
-        """Accept nobody any more, and answer what has begun. From any thread."""
-        self._stops = True
-        os.write(self._wake, b"1")
-
-    def _wake_up(self) -> None:
-        """See to what other threads have asked for."""
-        os.read(self._woken, 4096)
-        while self._returned:
-            self._follow_up(self._returned.popleft())
-        if self._stops and not self._door.closed:
-            self._welcome(self._door.close())
-            soon = time.monotonic() + _FAREWELL
-            for connection in self._open:
-                if connection.is_idle:
-                    connection.deadline = soon
-
-    def _welcome(self, newcomers: Iterator[Newcomer]) -> None:
-        for sock, address in newcomers:
-            sock.setblocking(False)
-            connection = Connection(sock, address, self._max_body, self._idle)
-            self._open.add(connection)
-            self._watch(connection, _READ)
-            self._door.busy += 1
-
-    def _serve(self, connection: Connection, events: int) -> None:
-        """Write to it or read from it."""
+    def finish(self, connection: Connection, answer: bytes, keep_alive: bool) -> None:
+        """Send the answer to the request of a connection that `next` gave out."""
+        self._queue.done(connection, time.monotonic())
+        self._used_memory = True
         try:
-            if events & _WRITE:
-                connection.flush()
-            elif connection.is_ready:  # whatever comes while its request waits for an answer can wait, too
-                self._watch(connection, 0)
-                return
-            else:
-                connection.receive()
+            connection.respond(answer, keep_alive)
         except Problem as problem:
             self._refuse(connection, problem)
         self._follow_up(connection)
 
-    def _follow_up(self, connection: Connection) -> None:
-        """Do what the new state of the connection asks for."""
-        if connection.is_ready:
-            self._ready.append(connection)
-            self._worked = True
-        elif request := connection.request:
-            if self._held + connection.held - connection.counted > 2 * self._max_body:
-                self._refuse(connection, problems.to_problem(BusyError()))
-            elif request.expects_continue:
-                connection.say_continue()
-        self._held += connection.held - connection.counted
-        connection.counted = connection.held
-        if connection.closed:
-            self._end(connection)
+    def post(self, connection: Connection, answer: bytes, keep_alive: bool) -> None:
+        """`finish` from a thread that does not run the loop."""
+        self._posted.append((connection, answer, keep_alive))
+        os.write(self._wake, b"1")
+
+    def stop(self) -> None:
+        """Accept no more connections, and answer the requests that have begun. From any thread."""
+        self._stops = True
+        os.write(self._wake, b"1")
+
+    def _handle_wake_up(self) -> None:
+        os.read(self._woken, 4096)
+        while self._posted:
+            self.finish(*self._posted.popleft())
+        if self._stops and not self._acceptor.closed:
+            self._accept(self._acceptor.close())
+            now = time.monotonic()
+            for connection in self._connections:
+                connection.stop(now)
+
+    def _accept(self, pending: Iterator[PendingConnection]) -> None:
+        for sock, address in pending:
+            sock.setblocking(False)
+            connection = Connection(sock, address, self._account, self._max_body, self._idle)
+            self._connections.add(connection)
+            self._watch(connection, _READ)
+            self._set_active(self._active + 1)
+            if len(self._connections) > self._max_connections and not self._shed():
+                self._close(connection)
+
+    def _grant(self) -> None:
+        """Read the bodies that have waited for memory, as far as it is free now."""
+        while connection := self._account.grant_next():
+            try:
+                connection.begin_body()
+            except Problem as problem:
+                self._refuse(connection, problem)
+            self._follow_up(connection)
+
+    def _handle(self, connection: Connection, events: int) -> None:
+        was_ready = connection.state is State.READY
+        try:
+            if events & _WRITE:
+                connection.flush()
+            elif connection.reads:
+                connection.receive()
+        except Problem as problem:
+            self._refuse(connection, problem)
+        self._follow_up(connection, was_ready)
+
+    def _follow_up(self, connection: Connection, was_ready: bool = False) -> None:
+        """Do what the state of the connection asks for after it was read from, written to, answered or granted."""
+        connection.count()
+        if connection.state is State.CLOSED:
+            self._close(connection)
         else:
+            if connection.state is State.READY and not was_ready:
+                self._queue.add(connection)
             self._watch(connection, _READ * connection.reads | _WRITE * connection.writes)
+        while self._account.buffers > self._account.buffer_limit and self._shed():
+            pass
 
     def _watch(self, connection: Connection, events: int) -> None:
         if events == connection.events:
@@ -143,30 +163,41 @@ class Loop:
         connection.events = events
 
     def _refuse(self, connection: Connection, problem: Problem) -> None:
-        """Answer without the app, and close."""
-        connection.send(http1.refusal(problem), last=True)
+        """Answer without the application, and close."""
+        connection.respond(wsgi.refusal(connection.method, problem), keep_alive=False)
         _log.info("request from %s refused: %d, %s", connection.address[0], problem.status, problem.detail)
 
-    def _end(self, connection: Connection) -> None:
-        self._watch(connection, 0)
-        self._held -= connection.counted
-        self._open.discard(connection)
-        connection.sock.close()
-        self._door.busy -= connection.is_lively
+    def _shed(self) -> bool:
+        """Close the idle connection, or else the unfinished head or unread answer, that has been there longest."""
+        sheddable = [each for each in self._connections if each.state in (State.HEAD, State.SENDING, State.DRAINING)]
+        if not sheddable:
+            return False
+        self._close(min(sheddable, key=lambda each: (not each.is_idle, each.since)))
+        return True
 
-    def _sweep(self) -> None:
-        """End the connections whose time is up, and see which are still lively."""
-        now = time.monotonic()
-        self._next_sweep = now + _SWEEP
-        for connection in [each for each in self._open if each.deadline < now]:
-            if connection.is_late:
-                self._refuse(connection, Problem(408, "the request did not come in time: send it again"))
-            else:
-                connection.closed = True
+    def _close(self, connection: Connection) -> None:
+        self._watch(connection, 0)
+        self._connections.discard(connection)
+        connection.close()
+        self._set_active(self._active - 1)
+        self._used_memory = True
+
+    def _set_active(self, connections: int) -> None:
+        self._active = max(0, connections)
+        self._acceptor.set_active(self._active)
+
+    def _sweep(self, now: float) -> None:
+        """End what is late, grant memory that is free again, and count the active connections."""
+        self._next_sweep = now + _SWEEP_SECONDS
+        for connection in [each for each in self._connections if each.deadline < now]:
+            try:
+                connection.expire(now)
+            except Problem as problem:
+                self._refuse(connection, problem)
             self._follow_up(connection)
-        for connection in self._open:  # idle and slow ones are no work
-            connection.is_lively = connection.is_ready or connection.arrived > now - _SWEEP
-        self._door.busy = sum(connection.is_lively for connection in self._open)
-        if self._worked and not self._door.busy:
-            self._worked = False
+        recent = now - _ACTIVE_SECONDS
+        self._set_active(sum(each.state is State.READY or each.arrived > recent for each in self._connections))
+        self._acceptor.look()
+        if self._used_memory and not any(each.state is State.READY for each in self._connections):
+            self._used_memory = False
             memory.release()
