@@ -15,7 +15,7 @@ from app.config import Config
 from tests.conftest import ROOT
 from tests.ports import free_port
 from tests.requirements import requires
-from tests.test_server import wait_ready
+from tests.server.serving import wait_ready
 
 requires("bash", "curl", "git", "make", "tensorflow")
 

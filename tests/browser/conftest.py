@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from tests.conftest import IMAGENET
 from tests.requirements import requires
-from tests.test_server import running
+from tests.server.serving import serving
 
 _FLAGS = [
     "--headless",
@@ -28,9 +28,9 @@ def pytest_collect_file() -> None:
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[str]:
-    """The URL of a running server."""
-    with running() as (port, _):
-        yield f"http://localhost:{port}/"
+    """The address of a running server."""
+    with serving() as server:
+        yield f"http://localhost:{server.port}/"
 
 
 @pytest.fixture(scope="session")

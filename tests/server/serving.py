@@ -66,9 +66,19 @@ def start(output: int, command: list[str] | None = None, **settings: object) -> 
 
 
 def is_ready(port: int, prefix: str = "") -> bool:
+    """Whether /ready answers 200. `prefix` is the SCRIPT_NAME of the server."""
     with suppress(OSError, http.client.HTTPException):
         return request(port, "GET", f"{prefix}/ready", timeout=1)[0] == 200
     return False
+
+
+def wait_ready(port: int, process: subprocess.Popen, seconds: float = _START, prefix: str = "") -> None:
+    """Wait until /ready answers 200; fail after `seconds`, or if the server has ended."""
+    deadline = time.monotonic() + seconds
+    while not is_ready(port, prefix):
+        assert process.poll() is None, f"the server ended with status {process.returncode}"
+        assert time.monotonic() < deadline, f"not ready after {seconds} s"
+        time.sleep(0.01)
 
 
 @contextmanager
@@ -79,18 +89,17 @@ def serving(**settings: object) -> Iterator[Server]:
         process = start(log.fileno(), command, **settings)
         server = Server(process, int(str(settings["PORT"])), Path(log.name))
         try:
-            deadline = time.monotonic() + _START
-            while not is_ready(server.port, str(settings.get("SCRIPT_NAME", ""))):
-                assert process.poll() is None, server.log.read_text()
-                assert time.monotonic() < deadline, f"not ready after {_START} s: {server.log.read_text()}"
-                time.sleep(0.01)
+            wait_ready(server.port, process, prefix=str(settings.get("SCRIPT_NAME", "")))
             yield server
+        except AssertionError as error:
+            error.add_note(f"The server's log:\n{server.log.read_text()[-2000:]}")
+            raise
         finally:
             _end(process)
 
 
 def _end(process: subprocess.Popen) -> None:
-    """End the master and its workers: SIGQUIT is gunicorn's quick shutdown."""
+    """End the master and its workers. SIGQUIT is gunicorn's quick shutdown."""
     if process.poll() is None:
         process.send_signal(signal.SIGQUIT)
         try:

@@ -190,22 +190,6 @@ def test_sighup_replaces_the_workers_without_losing_a_request(server):
     assert visitors.answered > 20
 
 
-def test_answer_arrives_whole_although_bytes_follow_a_request_with_close(server):
-    lost = 0
-    for number in range(200):
-        with Client(server.port) as client:
-            client.send(head(len(small()), "Connection: close") + small())
-            if number % 2:
-                time.sleep(0.001)
-            client.send(b"\r\n")
-            if number % 4 > 1:
-                client.send(b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n")
-            answer = client.read()
-            lost += not answer or answer.status != 200
-            assert client.read() is None
-    assert lost == 0
-
-
 def test_idle_connections_are_kept_longer_than_google_load_balancers_keep_theirs():
     """Google's load balancers keep a backend connection for 600 s: a backend that closes first causes 502 answers."""
     run = subprocess.run(

@@ -27,8 +27,12 @@ class Answer:
 class Client:
     """One connection. Answers are read with `read`; `closed` is true once the server has closed the connection."""
 
-    def __init__(self, port: int, timeout: float = 10):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    def __init__(self, port: int, timeout: float = 10, receive_buffer: int | None = None):
+        self.socket = socket.socket()
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(timeout)
+        self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.timeout = timeout
         self.closed = False

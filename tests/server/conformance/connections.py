@@ -88,6 +88,12 @@ _PIPELINING = [
     Case("9112 9.3.2", "five uploads and a request", UPLOAD * 5 + LAST, "200 200 200 200 200 404 kept"),
     Case(
         "9112 9.3.2",
+        "upload of 60,000 bytes, then the beginning of a request",
+        (post("Content-Length: 60000", body=bytes(60_000)) + LAST[:20], LAST[20:]),
+        "415 404 kept",
+    ),
+    Case(
+        "9112 9.3.2",
         "three uploads of 60,000 bytes",
         post("Content-Length: 60000", body=bytes(60_000)) * 3 + LAST,
         "415 415 415 404 kept",
