@@ -1,9 +1,11 @@
 """The simulator's own conditions (simulator/conditions.py), each seen through real gcloud commands."""
 
+import json
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -401,3 +403,38 @@ def test_tunnel_is_cut_when_data_comes_and_the_next_one_holds(
             assert checkout.run(*curl, f"{url}/ready").code == 0
         upload = checkout.run(*curl, "-F", "file=@model/imagenet/samples/cat.jpg", f"{url}/predict")
         assert '"predictions"' in upload.out, upload
+
+
+def test_replacing_a_service_drops_what_the_file_does_not_name(
+    cloud: Cloud, checkout: Checkout, tmp_path: Path
+) -> None:
+    enable(checkout, "run")
+    assert run_service(checkout).code == 0
+    where = ("--region=europe-west1",)
+    assert gcloud(checkout, "run", "services", "update", "quintet", "--ingress=internal", *where).code == 0
+    assert cloud.run.ingress("quintet") == "internal"
+    url = cloud.run.services["quintet"]["status"]["url"]
+    assert checkout.run("curl", "--silent", "--write-out", "%{http_code}", "--output", "/dev/null", url).out == "404"
+    service = {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": "quintet"},
+        "spec": cloud.run.services["quintet"]["spec"],
+    }
+    (tmp_path / "service.yaml").write_text(json.dumps(service))
+    outcome = gcloud(checkout, "run", "services", "replace", str(tmp_path / "service.yaml"), *where)
+    assert outcome.code == 0, outcome
+    assert cloud.run.ingress("quintet") == "all"
+
+
+@pytest.mark.parametrize(("cpu", "memory", "code"), [("4", "512Mi", 1), ("4", "2Gi", 0), ("1", "8Gi", 1)])
+def test_cloud_run_refuses_memory_that_does_not_fit_the_cpus(
+    cpu: str, memory: str, code: int, cloud: Cloud, checkout: Checkout
+) -> None:
+    enable(checkout, "run")
+    image = f"--image=europe-west1-docker.pkg.dev/{PROJECT}/quintet/quintet@sha256:{'0' * 64}"
+    limits = (f"--cpu={cpu}", f"--memory={memory}")
+    outcome = gcloud(checkout, "run", "deploy", "quintet", image, "--region=europe-west1", *limits)
+    assert outcome.code == code, outcome
+    assert ("CPU, memory must be between" in outcome.err) == bool(code)
+    assert bool(cloud.run.services) != bool(code)

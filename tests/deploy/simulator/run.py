@@ -8,6 +8,26 @@ from .service import Call, Refusal, Service, not_found, route
 
 NAMESPACE = "/apis/serving.knative.dev/v1/namespaces/{project}"
 NOW = "2026-11-21T12:00:00.000000Z"
+INGRESS = "run.googleapis.com/ingress"
+MEMORY = {1: (128, 4096), 2: (128, 8192), 4: (2048, 16384), 8: (4096, 32768)}  # MiB, least and most for CPUs
+
+
+def mebibytes(quantity: str) -> int:
+    """`quantity` is Kubernetes': 512Mi or 2Gi."""
+    return int(quantity[:-2]) * {"Mi": 1, "Gi": 1024}[quantity[-2:]]
+
+
+def check_resources(limits: dict) -> None:
+    """Refuse pairs of CPU and memory as Cloud Run does (quoted in the notes of several public repositories)."""
+    cpus, memory = int(limits.get("cpu", "1")), limits.get("memory", "512Mi")
+    least, most = MEMORY[cpus]
+    if not least <= mebibytes(memory) <= most:
+        least, most = (f"{size // 1024}Gi" if size >= 1024 else f"{size}Mi" for size in (least, most))
+        message = (
+            "spec.template.spec.containers[0].resources.limits.memory: Invalid value specified for container memory. "
+            f"For {cpus:.1f} CPU, memory must be between {least} and {most} inclusive."
+        )
+        raise Refusal(400, "INVALID_ARGUMENT", message)
 
 
 def condition(kind: str, ok: bool, message: str = "") -> dict:
@@ -69,6 +89,8 @@ class Run(Service):
         old = self.services.get(name)
         service = copy.deepcopy(asked)
         template = service["spec"]["template"]
+        service["metadata"].setdefault("annotations", {}).setdefault(INGRESS, "all")
+        check_resources(template["spec"]["containers"][0].get("resources", {}).get("limits", {}))
         if rehearsal:
             return {**service, "status": {}}
         revision = template.get("metadata", {}).get("name")
@@ -129,7 +151,15 @@ class Run(Service):
         return targets
 
     def publish(self, address: str, service: str, port: object) -> str:
-        return self.cloud.frontend.publish(address, lambda headers: self.may_call(service, headers), port)
+        return self.cloud.frontend.publish(
+            address,
+            lambda headers: self.may_call(service, headers),
+            port,
+            hidden=lambda: self.ingress(service) != "all",
+        )
+
+    def ingress(self, service: str) -> str:
+        return self.services[service]["metadata"]["annotations"][INGRESS]
 
     def serving(self, name: str) -> str:
         """The revision that has the traffic."""
