@@ -49,6 +49,11 @@ def run_service(checkout: Checkout, name: str = "first") -> Outcome:
     return gcloud(checkout, "run", "deploy", "quintet", image, "--region=europe-west1", account, suffix)
 
 
+def create_cluster(checkout: Checkout) -> Outcome:
+    create = ("container", "clusters", "create-auto", "quintet", "--region=europe-west1")
+    return gcloud(checkout, *create, f"--service-account={BUILDER}")
+
+
 def list_services(checkout: Checkout) -> Outcome:
     return gcloud(checkout, "run", "services", "list", "--region=europe-west1")
 
@@ -108,12 +113,13 @@ def test_new_account_is_unknown_at_first(cloud: Cloud, checkout: Checkout) -> No
     [
         (build, "caller does not have permission to act as service account"),
         (run_service, "Permission 'iam.serviceaccounts.actAs' denied on service account"),
+        (create_cluster, f"The user does not have access to service account '{BUILDER}'"),
     ],
 )
 def test_new_account_cannot_be_acted_as_at_first(
     action: object, message: str, cloud: Cloud, checkout: Checkout
 ) -> None:
-    enable(checkout, "iam", "run", "cloudbuild")
+    enable(checkout, "iam", "run", "cloudbuild", "container")
     cloud.conditions.account_delay = 1
     create_account(checkout)
     refused = action(checkout)

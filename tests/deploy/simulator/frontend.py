@@ -1,5 +1,5 @@
-"""The URLs that the cloud hands out. Each is a loopback port that checks who is calling, as Google's front end does,
-and then passes the request on to the program behind it.
+"""The URLs of what is deployed. Each is a loopback port that checks the caller's access, as Google's front end does,
+and forwards the request to the program behind it.
 """
 
 import contextlib
@@ -29,7 +29,10 @@ class Address:
 
 
 class Frontend:
-    """`requests` is what came in, as "NAME METHOD /path STATUS"; `tamper` may change the body of an answer."""
+    """The published URLs.
+
+    `requests` records requests as "NAME METHOD /path STATUS"; a test sets `tamper` to change the bodies of responses.
+    """
 
     def __init__(self, workloads: Workloads) -> None:
         self.workloads = workloads
@@ -47,7 +50,7 @@ class Frontend:
         """Give `name` a URL, or the URL that it has another program; return the URL."""
         if name not in self.addresses:
             address = self.addresses[name] = Address(allowed, port, hidden)
-            handler = type("Handler", (Visit,), {"frontend": self, "name": name})
+            handler = type("NamedHandler", (Handler,), {"frontend": self, "name": name})
             address.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
             address.server.daemon_threads = True
             loop = {"poll_interval": 0.05}
@@ -62,7 +65,7 @@ class Frontend:
             address.server.server_close()
 
 
-class Visit(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     wbufsize = -1  # head and body in one packet
     frontend: Frontend
     name: str
@@ -102,7 +105,7 @@ class Visit(BaseHTTPRequestHandler):
     def forward(self, port: int, content: bytes) -> tuple[int, list, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         kept = {name: value for name, value in self.headers.items() if name.lower() not in HOP | {"authorization"}}
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # an early answer, such as 413
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # an early response, such as 413
             connection.request(self.command, self.path, content or None, kept)
         answer = connection.getresponse()
         body = self.frontend.tamper(self.path, answer.read())

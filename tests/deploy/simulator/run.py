@@ -84,14 +84,14 @@ class Run(Service):
         }
         return {"apiVersion": "v1", "kind": "Status", "status": "Success"}
 
-    def apply(self, name: str, asked: dict, generation: int, rehearsal: str | None) -> dict:
-        """What the control plane does with a new spec: make the revision, and route when it is ready."""
+    def apply(self, name: str, requested: dict, generation: int, dry_run: str | None) -> dict:
+        """Create the revision of a new spec, and route to it once it is ready."""
         old = self.services.get(name)
-        service = copy.deepcopy(asked)
+        service = copy.deepcopy(requested)
         template = service["spec"]["template"]
         service["metadata"].setdefault("annotations", {}).setdefault(INGRESS, "all")
         check_resources(template["spec"]["containers"][0].get("resources", {}).get("limits", {}))
-        if rehearsal:
+        if dry_run:
             return {**service, "status": {}}
         revision = template.get("metadata", {}).get("name")
         if old is None or template != old["spec"]["template"]:
@@ -99,7 +99,7 @@ class Run(Service):
             account = template["spec"].get("serviceAccountName", "")
             if not self.cloud.iam.is_effective(account):
                 raise may_not_act_as(account)
-            self.make_revision(name, revision, template)
+            self.create_revision(name, revision, template)
         else:
             revision = old["status"]["latestCreatedRevisionName"]
         ready = self.revisions[revision]["ready"]
@@ -168,7 +168,7 @@ class Run(Service):
 
     # -- revisions
 
-    def make_revision(self, service: str, name: str, template: dict) -> None:
+    def create_revision(self, service: str, name: str, template: dict) -> None:
         if name in self.revisions:
             raise Refusal(
                 409, "ALREADY_EXISTS", f"Revision named '{name}' with different configuration already exists."
@@ -215,7 +215,7 @@ class Run(Service):
         ]
         return {"apiVersion": "serving.knative.dev/v1", "kind": "RevisionList", "metadata": {}, "items": items}
 
-    # -- who may call
+    # -- access
 
     def may_call(self, service: str, headers: dict[str, str]) -> bool:
         """Everybody if the check is off or allUsers may invoke; otherwise callers with a token for this service."""
@@ -235,7 +235,7 @@ class Run(Service):
 
     @route("POST", "/v1/projects/{project}/locations/{region}/services/{name}:testIamPermissions")
     def test_permissions(self, call: Call, project: str, region: str, name: str) -> dict:
-        """The caller owns the project. gcloud asks before the service exists."""
+        """The caller owns the project. gcloud sends this before the service exists."""
         return call.body
 
     @route("GET", "/v1/projects/{project}/locations/{region}/services/{name}:getIamPolicy")
