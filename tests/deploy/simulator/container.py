@@ -1,5 +1,7 @@
 """Google Kubernetes Engine: clusters. Their contents are in kubernetes.py."""
 
+import re
+
 from .messages import no_access_to_account
 from .service import Call, Service, not_found, route
 
@@ -28,9 +30,9 @@ class Container(Service):
     @route("POST", LOCATION + "/clusters")
     def create(self, call: Call, project: str, region: str) -> dict:
         requested = call.body["cluster"]
-        account = requested.get("autoscaling", {}).get("autoprovisioningNodePoolDefaults", {}).get("serviceAccount", "")
-        if not self.cloud.iam.is_effective(account):
-            raise no_access_to_account(account)
+        for account in sorted(set(re.findall(r'"serviceAccount": "([^"]+)"', call.content.decode()))):
+            if not self.cloud.iam.is_effective(account):
+                raise no_access_to_account(account)
         access = {"dnsEndpointConfig": {"endpoint": f"gke-1.{region}.gke.goog", "allowExternalTraffic": True}}
         state = {
             "status": "RUNNING",
