@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.requirements import requires
+
 from .conftest import PROJECT, Deployments, Workplace
 from .scenarios import DOMAIN, certificate_comes, dry_run_can_be_pasted, printed_curl_classifies
 from .simulator import Cloud
 from .simulator.service import permission_denied
+
+requires("kubectl", "gke-gcloud-auth-plugin")
 
 DEPLOY = "deploy/gke/deploy.sh"
 TEARDOWN = "deploy/gke/teardown.sh"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.ports import free_port
+from tests.requirements import requires
 
 from .conftest import PROJECT, Checkout, Deployments, Outcome
 from .simulator import OPEN_BUILD_REGIONS, Cloud, Seconds
@@ -398,6 +399,7 @@ def test_tunnel_is_cut_when_data_comes_and_the_next_one_holds(
 ) -> None:
     deployed(target, PUBLIC="false")
     if target == "gke":
+        requires("kubectl", "gke-gcloud-auth-plugin")
         access = ("container", "clusters", "get-credentials", "quintet-gke", "--region=europe-west1", "--dns-endpoint")
         assert gcloud(checkout, *access).code == 0
     cloud.conditions.dropped_tunnels = 1
