@@ -21,11 +21,10 @@ DRAINING  nothing more is answered. What still comes is read and dropped, becaus
 
 import io
 import math
-import re
 import socket
 import time
-from collections import deque
 from enum import Enum
+from selectors import EVENT_READ, EVENT_WRITE
 
 from app import problems
 from app.pool import BusyError
@@ -34,9 +33,10 @@ from app.worker import head, limits, wsgi
 from app.worker.account import Account
 from app.worker.body import ChunkedBody, SizedBody
 from app.worker.head import NO_REQUEST
+from app.worker.outbox import Outbox
 
 State = Enum("State", "HEAD RESERVE BODY READY SENDING DRAINING CLOSED")
-_EMPTY_LINES = re.compile(rb"(?:\r\n)*")
+_READING = (State.HEAD, State.BODY, State.DRAINING)
 
 
 class Connection:
@@ -54,48 +54,42 @@ class Connection:
         self._account, self._max_body = account, max_body
         self._idle, self._drain = idle, limits.DRAIN_SECONDS
         self._input = bytearray()
-        self._empty_line_bytes = 0
-        self._outbox: deque[memoryview] = deque()  # only appended to
+        self._outbox = Outbox(sock)
         self._body: SizedBody | ChunkedBody | None = None
-        self._rate = limits.RATE_SECONDS, limits.RATE_BYTES  # a body brings at least so much in such a time
+        self._rate: tuple[float, int] = limits.RATE_SECONDS, limits.RATE_BYTES  # a body brings so much in such a time
         self._received = 0  # bytes of the body when the current period began
         self._closes = False  # after the answer
 
     @property
     def is_idle(self) -> bool:
-        return self.state is State.HEAD and not self._input
+        return self.state is State.HEAD and not self._input.strip(b"\r\n")
 
     @property
-    def reads(self) -> bool:
-        return self.state in (State.HEAD, State.BODY, State.DRAINING)
-
-    @property
-    def writes(self) -> bool:
-        return bool(self._outbox)
+    def interest(self) -> int:
+        """The events that the selector is to watch for."""
+        return EVENT_READ * (self.state in _READING) | EVENT_WRITE * bool(self._outbox)
 
     @property
     def client(self) -> str:
-        """Whose request it is: the addresses that the platform's front end reports, or the peer's."""
+        """Whose request it is: what the platform's front end reports, or the peer's address."""
         return self.request.environ.get("HTTP_X_FORWARDED_FOR") or self.address[0]
 
     def receive(self) -> None:
         """Read what has come. Raises Problem, after which the caller sends a refusal."""
         try:
             if isinstance(self._body, SizedBody):
-                alive = self._body.receive(self.sock)
+                received = self._body.receive(self.sock)
             else:
                 data = self.sock.recv(limits.RECEIVE_BYTES)
-                alive = bool(data)
-                if self.state is not State.DRAINING:
-                    self._input += data
+                received = len(data)
+                self._input += data if self.state is not State.DRAINING else b""
         except BlockingIOError:
             return
         except OSError:
-            alive = False
-        if alive:
-            self._advance()
-        else:
+            received = 0
+        if not received:
             self.state = State.CLOSED
+        self._advance()
 
     def begin_body(self) -> None:
         """Read the body: its memory is reserved. Raises Problem."""
@@ -103,7 +97,7 @@ class Connection:
         self._received = 0
         self._enter(State.BODY, self._rate[0])
         if self.request.expects_continue and not self._input:
-            self._outbox.append(memoryview(wsgi.CONTINUE))
+            self._outbox.append(wsgi.CONTINUE)
             self.flush()
         self._advance()
 
@@ -112,29 +106,20 @@ class Connection:
         self.request, self._body = NO_REQUEST, None
         self._account.release(self)
         self._closes = not keep_alive
-        self._outbox.append(memoryview(answer))
+        self._outbox.append(answer)
         self._enter(State.SENDING, limits.SEND_SECONDS)
         self.flush()
 
     def flush(self) -> None:
         """Send on. Once all is sent, parse the next request. Raises Problem if that is malformed."""
         try:
-            while self._outbox:
-                part = self._outbox[0]
-                sent = self.sock.send(part)
-                if sent == len(part):
-                    self._outbox.popleft()
-                else:
-                    self._outbox[0] = part[sent:]
-            if self.state is not State.SENDING:
+            if not self._outbox.send() or self.state is not State.SENDING:
                 return
             if self._closes:
                 self._input.clear()
                 self.sock.shutdown(socket.SHUT_WR)
                 self._enter(State.DRAINING, self._drain)
                 return
-        except BlockingIOError:
-            return
         except OSError:
             self._outbox.clear()
             if self.state is not State.READY:  # then the application has the request, and its answer finds out
@@ -150,7 +135,7 @@ class Connection:
         if self.state is State.BODY and self._body and self._body.received - self._received >= self._rate[1]:
             self._received = self._body.received
             self.deadline = now + self._rate[0]
-        elif self.state is State.BODY or (self.state is State.HEAD and self._input):
+        elif self.state is State.BODY or (self.state is State.HEAD and not self.is_idle):
             raise Problem(408, "the request did not arrive in time: send it again")
         elif self.state is not State.READY:
             self.state = State.CLOSED
@@ -174,8 +159,8 @@ class Connection:
         self.sock.close()
 
     def count(self) -> None:
-        """Tell the account what is buffered now."""
-        self._account.count(self, len(self._input) + sum(map(len, self._outbox)))
+        """Report to the account what is buffered now."""
+        self._account.count(self, len(self._input) + len(self._outbox))
 
     def _advance(self) -> None:
         """Go on with what has been read."""
@@ -189,23 +174,11 @@ class Connection:
                 self._complete(io.BytesIO(), self._max_body + 1)
 
     def _parse_head(self) -> None:
-        data = self._input
-        if data[0] == 13 and (empty := _EMPTY_LINES.match(data)):  # ignored before a request line
-            self._empty_line_bytes += empty.end()
-            del data[: empty.end()]
-            if self._empty_line_bytes > limits.EMPTY_LINE_BYTES:
-                raise Problem(400, "invalid HTTP request: too many empty lines")
-            if not data:
-                return
-        end = data.find(b"\r\n\r\n", 0, limits.HEAD_BYTES)
-        if end < 0:
-            if self.deadline > self.since + limits.HEAD_SECONDS:
-                self._enter(State.HEAD, limits.HEAD_SECONDS)
-            head.check_partial(data)
+        if self.deadline > self.since + limits.HEAD_SECONDS and not self.is_idle:
+            self._enter(State.HEAD, limits.HEAD_SECONDS)
+        lines = head.take(self._input)
+        if lines is None:
             return
-        lines = bytes(memoryview(data)[: end + 4])
-        del data[: end + 4]
-        self._empty_line_bytes = 0
         self.method = "HEAD" if lines.startswith(b"HEAD ") else ""  # even if the head is malformed
         self.request = request = head.parse(lines)
         if request.length == 0:

@@ -10,6 +10,7 @@ answer; and the loop's queue of posted answers.
 import logging
 import os
 import select
+import socket
 import threading
 import time
 
@@ -48,7 +49,11 @@ class Worker(base.Worker):
         account = Account(body_limit, limits.BUFFER_BYTES)
         queue = RequestQueue(self.cfg.threads, max_body)
         listeners = [listener.sock for listener in self.sockets]
-        self._loop = Loop(self.age, listeners, account, queue, max_body, self.cfg.keepalive)
+
+        def connect(sock: socket.socket, address: tuple) -> Connection:
+            return Connection(sock, address, account, max_body, self.cfg.keepalive)
+
+        self._loop = Loop(self.age, listeners, account, queue, connect)
         host, port = listeners[0].getsockname()[:2]
         self._server = {"SERVER_NAME": host, "SERVER_PORT": str(port)}
         self._lock = threading.Lock()
