@@ -1,7 +1,7 @@
-"""Slow clients, and what they cost the others.
+"""Slow clients, and how much throughput they take from other clients.
 
-Loads the server with 8 ordinary connections, with and without 200 more that upload one
-byte a second, and then with 200 of Debian's slowhttptest: slow headers, slow bodies, slow reading of the answer.
+The server is loaded with 8 ordinary connections, alone and beside 200 slow ones: first 200 that upload one byte a
+second, then 200 of Debian's slowhttptest, which is slow in sending headers, in sending bodies, or in reading answers.
 """
 
 import os
@@ -21,13 +21,13 @@ from bench.pictures import BOUNDARY
 from bench.servers import Running
 
 NORMAL, SLOW = 8, 200  # connections
-KEPT = 0.90  # of the throughput that there is without slow clients
-_JUDGES = {"headers": ["-H"], "bodies": ["-B", "-s", "100000"], "reading": ["-X", "-w", "10", "-y", "20", "-n", "2"]}
+KEPT = 0.90  # share of the throughput without slow clients
+_MODES = {"headers": ["-H"], "bodies": ["-B", "-s", "100000"], "reading": ["-X", "-w", "10", "-y", "20", "-n", "2"]}
 
 
 @contextmanager
 def slow_uploads(port: int, count: int = SLOW) -> Iterator[list[socket.socket]]:
-    """`count` connections that each send the head of an upload and then one byte of it a second, from one thread."""
+    """`count` connections, each of which sends the head of an upload and then one byte of its body a second."""
     head = (
         f"POST /predict HTTP/1.1\r\nHost: slow\r\nContent-Type: multipart/form-data; boundary={BOUNDARY}\r\n"
         "Content-Length: 100000\r\n\r\n"
@@ -38,13 +38,13 @@ def slow_uploads(port: int, count: int = SLOW) -> Iterator[list[socket.socket]]:
         link.setblocking(False)
     stop = threading.Event()
 
-    def drip() -> None:
+    def send_slowly() -> None:
         while not stop.wait(1):
             for link in links:
-                with suppress(OSError):  # the server may well break off
+                with suppress(OSError):  # the server may close the connection
                     link.send(b"-")
 
-    thread = threading.Thread(target=drip)
+    thread = threading.Thread(target=send_slowly)
     thread.start()
     try:
         yield links
@@ -57,21 +57,22 @@ def slow_uploads(port: int, count: int = SLOW) -> Iterator[list[socket.socket]]:
 
 @contextmanager
 def slowhttptest(port: int, mode: list[str], seconds: float) -> Iterator[tuple[int, list[str]]]:
-    """200 slow connections of slowhttptest; yields its pid and a list that holds its verdict once the block has ended.
+    """200 slow connections of slowhttptest, with the arguments `mode`.
 
-    It gives one every five seconds.
+    Yields its pid and a list that holds its verdict, "YES" or "NO", once the block has ended. slowhttptest judges every
+    five seconds whether the server is available; the verdict is its last one.
     """
     path, verb = ("/", "GET") if "-X" in mode else ("/predict", "POST")
-    load_of_it = ["-c", str(SLOW), "-r", str(SLOW), "-i", "1", "-l", f"{seconds:.0f}", "-p", "3"]
-    sent = ["-t", verb, "-f", f"multipart/form-data; boundary={BOUNDARY}", "-u", f"http://127.0.0.1:{port}{path}"]
+    connections = ["-c", str(SLOW), "-r", str(SLOW), "-i", "1", "-l", f"{seconds:.0f}", "-p", "3"]
+    request = ["-t", verb, "-f", f"multipart/form-data; boundary={BOUNDARY}", "-u", f"http://127.0.0.1:{port}{path}"]
     process = subprocess.Popen(
-        ["slowhttptest", *mode, *load_of_it, *sent], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ["slowhttptest", *mode, *connections, *request], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    verdict = []
+    verdict: list[str] = []
     try:
         yield process.pid, verdict
-        said, _ = process.communicate(timeout=seconds + 15)
-        plain = re.sub(r"\x1b\[[\d;]*[A-Za-z]", "", said)  # it colours even a pipe
+        output, _ = process.communicate(timeout=seconds + 15)
+        plain = re.sub(r"\x1b\[[\d;]*[A-Za-z]", "", output)  # it writes colours even to a pipe
         verdict += re.findall(r"service available:\s*(YES|NO)", plain)[-1:]
     finally:
         process.kill()
@@ -79,40 +80,43 @@ def slowhttptest(port: int, mode: list[str], seconds: float) -> Iterator[tuple[i
 
 
 def measure(server: Running, body: Path, seconds: float = 5, rounds: int = 3) -> Iterator[Check]:
-    """Yield the checks: what is kept of the throughput, the median of `rounds`, by kind of slow client."""
+    """Yield the checks, for each kind of slow client: the share of the throughput that is left, median of `rounds`."""
     load.steady(server.url, body, NORMAL, 1)
     yield from uploads(server, body, seconds, rounds)
-    for kind, mode in _JUDGES.items():
-        yield from _judged(server, body, seconds, rounds, kind, mode)
+    for kind, mode in _MODES.items():
+        yield from _with_slowhttptest(server, body, seconds, rounds, kind, mode)
 
 
 def uploads(server: Running, body: Path, seconds: float, rounds: int) -> Iterator[Check]:
-    """The checks of our own slow uploads."""
+    """The checks beside 200 uploads of one byte a second."""
     kept, failed = [], 0
     for _ in range(rounds):
-        quiet = load.steady(server.url, body, NORMAL, seconds)
+        alone = load.steady(server.url, body, NORMAL, seconds)
         with slow_uploads(server.port):
             time.sleep(1.5)
-            beset = load.steady(server.url, body, NORMAL, seconds)
-        kept.append(beset.per_second / quiet.per_second)
-        failed += beset.not_ok + beset.lost
+            beside = load.steady(server.url, body, NORMAL, seconds)
+        kept.append(beside.per_second / alone.per_second)
+        failed += beside.not_ok + beside.lost
         time.sleep(0.5)
-    yield Check(f"throughput kept beside {SLOW} slow uploads", statistics.median(kept), ">=", KEPT)
+    yield Check(f"share of the throughput beside {SLOW} slow uploads", statistics.median(kept), ">=", KEPT)
     yield Check(f"requests failed beside {SLOW} slow uploads", failed, "<=", 0)
 
 
-def _judged(server: Running, body: Path, seconds: float, rounds: int, kind: str, mode: list[str]) -> Iterator[Check]:
+def _with_slowhttptest(
+    server: Running, body: Path, seconds: float, rounds: int, kind: str, mode: list[str]
+) -> Iterator[Check]:
     kept, unavailable = [], 0
     for _ in range(rounds):
-        quiet = load.steady(server.url, body, NORMAL, seconds)
-        with slowhttptest(server.port, mode, seconds + 3) as (judge, verdict):
+        alone = load.steady(server.url, body, NORMAL, seconds)
+        with slowhttptest(server.port, mode, seconds + 3) as (pid, verdict):
             time.sleep(2)
-            before, started = processes.cpu_seconds(judge), time.monotonic()
-            beset = load.steady(server.url, body, NORMAL, seconds)
-            # It takes up to a fifth of a core for itself. A real client would do that on its own machine.
-            own = (processes.cpu_seconds(judge) - before) / (time.monotonic() - started) / len(os.sched_getaffinity(0))
-        kept.append(beset.per_second / quiet.per_second / (1 - own))
+            before, started = processes.cpu_seconds(pid), time.monotonic()
+            beside = load.steady(server.url, body, NORMAL, seconds)
+            # slowhttptest itself takes up to a fifth of a core here. Real clients have machines of their own, so its
+            # share is taken out.
+            own = (processes.cpu_seconds(pid) - before) / (time.monotonic() - started) / len(os.sched_getaffinity(0))
+        kept.append(beside.per_second / alone.per_second / (1 - own))
         unavailable += verdict != ["YES"]
         time.sleep(0.5)
-    yield Check(f"throughput kept beside slow {kind}", statistics.median(kept), ">=", KEPT)
-    yield Check(f"times that slowhttptest found it unavailable, slow {kind}", unavailable, "<=", 0)
+    yield Check(f"share of the throughput beside slow {kind}", statistics.median(kept), ">=", KEPT)
+    yield Check(f"rounds in which slowhttptest found the server unavailable, slow {kind}", unavailable, "<=", 0)

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from app.config import Config
 from tests.conftest import ROOT
 from tests.ports import free_port
-from tests.test_server import wait_ready
+from tests.server.serving import wait_ready
 
 README = (ROOT / "README.md").read_text("utf-8")
 

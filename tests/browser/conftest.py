@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from tests.conftest import IMAGENET
-from tests.test_server import running
+from tests.server.serving import serving
 
 _FLAGS = [
     "--headless",
@@ -24,8 +24,8 @@ _FLAGS = [
 @pytest.fixture(scope="session")
 def site() -> Iterator[str]:
     """The address of a running server."""
-    with running() as (port, _):
-        yield f"http://localhost:{port}/"
+    with serving() as server:
+        yield f"http://localhost:{server.port}/"
 
 
 @pytest.fixture(scope="session")

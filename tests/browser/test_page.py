@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
-from tests.test_server import running
+from tests.server.serving import serving
 
 
 def cards(page: Page, state: str = "answered"):
@@ -231,14 +231,14 @@ def test_progress_is_shown_while_the_server_works(visit, photos):
 
 
 def test_everything_works_under_a_path(visit, photos):
-    with running(SCRIPT_NAME="/some/where") as (port, _):
-        page = visit(f"http://localhost:{port}/some/where/")
+    with serving(SCRIPT_NAME="/some/where") as server:
+        page = visit(f"http://localhost:{server.port}/some/where/")
         page.set_input_files("#file", photos[0])
         assert_shows_the_cat(cards(page))
         page.locator("#samples button").first.click()
         expect(cards(page)).to_have_count(1)
         expect(page.locator("#curl")).to_have_text(
-            f"curl -F file=@picture.jpg http://localhost:{port}/some/where/predict"
+            f"curl -F file=@picture.jpg http://localhost:{server.port}/some/where/predict"
         )
         assert page.evaluate("fetch(document.querySelector('footer a').href).then((answer) => answer.status)") == 200
 

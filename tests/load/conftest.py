@@ -1,4 +1,4 @@
-"""The server as `make run` starts it, with two workers, for the tools of bench/ in short."""
+"""The server that the load tests use, started by bench/ as `make run` does, with two workers."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def _tools():
 
 @pytest.fixture(scope="session")
 def body() -> Path:
-    """The upload of a small picture, as a file."""
+    """The body of an upload of a small image, as a file."""
     with pictures.written() as files:
         yield files["small"].with_suffix(".body")
 
