@@ -52,7 +52,7 @@ class Connection:
         self.events = 0  # the event loop's: what the selector watches it for
         self.is_late = False  # the request queue's: refuse the request because of overload
         self._account, self._max_body = account, max_body
-        self._idle, self._drain = idle, limits.DRAIN_SECONDS
+        self._idle, self._drain = idle, float(limits.DRAIN_SECONDS)
         self._input = bytearray()
         self._outbox = Outbox(sock)
         self._body: SizedBody | ChunkedBody | None = None

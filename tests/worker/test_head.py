@@ -100,8 +100,6 @@ def test_head_that_violates_rfc_9112_is_refused(line, fields, status):
         (b"GET /\r\n", 400),  # HTTP/0.9
         (b"\n", 400),
         (b"\r\n" * 100, 400),
-        (b"\n", 400),
-        (b"\r\n" * 100, 400),
         (b"GET / HTTP/1.1\nHost: x\n", 400),
         (b"GET / HTTP/1.1\r\nA: b\rc", 400),
         (b"GET / HTTP/1.1\r\nA: " + b"b" * 40_000, 431),
