@@ -12,9 +12,7 @@
 HEAD      reads a head; idle if nothing of it has come. One request is parsed at a time: input that follows it stays
           unparsed until its answer is sent, so an answer cannot be taken for that of another request.
 RESERVE   the body waits in the account's queue for memory, unread.
-BODY      reads the body into reserved memory.
 READY     a whole request, or one whose body is too large, is queued or with the application.
-SENDING   the client takes the answer.
 DRAINING  nothing more is answered. What still comes is read and dropped, because closing a socket with unread input
           resets the connection, and the client may lose the answer.
 """
@@ -32,11 +30,9 @@ from app.problems import Problem
 from app.worker import head, limits, wsgi
 from app.worker.account import Account
 from app.worker.body import ChunkedBody, SizedBody
-from app.worker.head import NO_REQUEST
 from app.worker.outbox import Outbox
 
 State = Enum("State", "HEAD RESERVE BODY READY SENDING DRAINING CLOSED")
-_READING = (State.HEAD, State.BODY, State.DRAINING)
 
 
 class Connection:
@@ -47,7 +43,7 @@ class Connection:
         self.state = State.HEAD
         self.since = self.arrived = time.monotonic()  # arrived: when the latest request was whole
         self.deadline = self.since + idle
-        self.request, self.method = NO_REQUEST, ""
+        self.request, self.method = head.NO_REQUEST, ""
         self.reserved = self.buffered = 0  # the account's
         self.events = 0  # the event loop's: what the selector watches it for
         self.is_late = False  # the request queue's: refuse the request because of overload
@@ -57,8 +53,7 @@ class Connection:
         self._outbox = Outbox(sock)
         self._body: SizedBody | ChunkedBody | None = None
         self._rate: tuple[float, int] = limits.RATE_SECONDS, limits.RATE_BYTES  # a body brings so much in such a time
-        self._received = 0  # bytes of the body when the current period began
-        self._closes = False  # after the answer
+        self._received, self._closes = 0, False  # bytes of the body before the current period; after the answer
 
     @property
     def is_idle(self) -> bool:
@@ -67,7 +62,8 @@ class Connection:
     @property
     def interest(self) -> int:
         """The events that the selector is to watch for."""
-        return EVENT_READ * (self.state in _READING) | EVENT_WRITE * bool(self._outbox)
+        reads = self.state in (State.HEAD, State.BODY, State.DRAINING)
+        return EVENT_READ * reads | EVENT_WRITE * bool(self._outbox)
 
     @property
     def client(self) -> str:
@@ -87,9 +83,10 @@ class Connection:
             return
         except OSError:
             received = 0
-        if not received:
+        if received:
+            self._advance()
+        else:
             self.state = State.CLOSED
-        self._advance()
 
     def begin_body(self) -> None:
         """Read the body: its memory is reserved. Raises Problem."""
@@ -103,9 +100,8 @@ class Connection:
 
     def respond(self, answer: bytes, keep_alive: bool) -> None:
         """Answer the request; what the client does not take at once waits for `flush`. Raises Problem as it does."""
-        self.request, self._body = NO_REQUEST, None
+        self.request, self._body, self._closes = head.NO_REQUEST, None, not keep_alive
         self._account.release(self)
-        self._closes = not keep_alive
         self._outbox.append(answer)
         self._enter(State.SENDING, limits.SEND_SECONDS)
         self.flush()
@@ -145,13 +141,12 @@ class Connection:
         self._rate = limits.STOP_STALL_SECONDS, 1
         self._received = self._body.received if self._body else 0
         self._idle = self._drain = limits.STOP_SECONDS
-        soon = limits.STOP_SECONDS if self.is_idle else limits.STOP_STALL_SECONDS
         if self.state is not State.READY:
-            self.deadline = min(self.deadline, now + soon)
+            self.deadline = min(self.deadline, now + (self._idle if self.is_idle else self._rate[0]))
 
     def close(self) -> None:
         """Close the socket and drop all memory."""
-        self.state, self.request, self._body = State.CLOSED, NO_REQUEST, None
+        self.state, self.request, self._body = State.CLOSED, head.NO_REQUEST, None
         self._input.clear()
         self._outbox.clear()
         self._account.release(self)
