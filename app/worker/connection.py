@@ -24,9 +24,8 @@ import time
 from enum import Enum
 from selectors import EVENT_READ, EVENT_WRITE
 
-from app import problems
 from app.pool import BusyError
-from app.problems import Problem
+from app.problems import Problem, to_problem
 from app.worker import head, limits, wsgi
 from app.worker.account import Account
 from app.worker.body import ChunkedBody, SizedBody
@@ -127,7 +126,7 @@ class Connection:
     def expire(self, now: float) -> None:
         """The deadline has passed. Raises Problem if the client is still to be told so."""
         if self.state is State.RESERVE:
-            raise problems.to_problem(BusyError())
+            raise to_problem(BusyError())
         if self.state is State.BODY and self._body and self._body.received - self._received >= self._rate[1]:
             self._received = self._body.received
             self.deadline = now + self._rate[0]
