@@ -70,7 +70,7 @@ class Loop:
             if now >= self._next_sweep:
                 self._sweep(now)
             if found := self._queue.pop(now):
-                if self._acceptor.moves_one():
+                if not found[0].buffered and self._acceptor.moves_one():
                     found[0].request.keep_alive = False
                 return found
             if self._acceptor.closed and not self._connections:
