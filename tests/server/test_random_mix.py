@@ -25,7 +25,7 @@ _IDENTITY = re.compile(r"id-\d{6}-")
 
 @dataclass
 class Found:
-    """One conversation: its wrong answers, the uploads that got 503, and how often the server closed the connection early.
+    """One conversation: its wrong answers, uploads that got 503, and how often the server closed the connection early.
 
     A server may close a connection after any answer that says `Connection: close`. It has then not read the requests
     after it, and a client sends them again on another connection.
