@@ -51,7 +51,7 @@ def test_worker_that_has_ended_is_not_waited_for(accepting, listener):
         sock.close()
 
 
-def test_dead_workers_entry_is_removed_by_gunicorns_hook(monkeypatch):
+def test_dead_workers_entry_is_removed_by_gunicorns_hook():
     settings = {"__name__": "gunicorn_conf"}
     with (ROOT / "gunicorn.conf.py").open() as file:
         exec(compile(file.read(), "gunicorn.conf.py", "exec"), settings)

@@ -33,8 +33,10 @@ def test_pipelined_uploads_are_not_counted_as_heads():
     with echo(max_body=50_000) as served, connect(served) as client:
         body = b"x" * 49_999 + b"y"
         client.sendall((upload(50_000) + body) * 3)
-        for _ in range(3):
-            assert b"HTTP/1.1 200 OK" in read_until(client, b"xy")
+        answers = b""
+        while answers.count(b"xy") < 3:
+            answers += read_until(client, b"xy")
+        assert answers.count(b"HTTP/1.1 200 OK") == 3
 
 
 def test_one_request_is_parsed_at_a_time():
@@ -172,7 +174,7 @@ def test_aborted_upload_gives_back_its_reservation_and_its_memory():
         assert served.account.buffers == 0
 
 
-def test_least_recently_used_idle_connection_is_closed_at_the_bound(monkeypatch):
+def test_least_recently_used_idle_connection_is_closed_at_the_bound():
     with echo() as served:
         served.loop._max_connections = 2
         with connect(served) as busy, connect(served) as idle:
