@@ -115,8 +115,8 @@ def test_every_log_line_can_be_json(cat):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"PORT": "http"}, "invalid PORT 'http': expected a number from 1 to 65535"),
-        ({"MAX_IMAGES": "0"}, "invalid MAX_IMAGES '0': expected a number from 1 to 1000"),
+        ({"PORT": "http"}, "invalid PORT 'http': expected a whole number from 1 to 65535"),
+        ({"MAX_IMAGES": "0"}, "invalid MAX_IMAGES '0': expected a whole number from 1 to 1000"),
         ({"MODEL": "model/nowhere"}, "no bundle at model/nowhere: the folder does not exist; `make train` writes one"),
         ({"MODEL": "app"}, "app is not a bundle: it has no model.json; `make train` writes one"),
     ],
