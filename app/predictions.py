@@ -11,7 +11,7 @@ from app.pool import BusyError
 from app.problems import Problem
 from app.uploads import Upload
 
-_FIRST_TIMEOUT = 2.0  # seconds in all queues until the first image of a request is begun
+_FIRST_TIMEOUT = 5.0  # seconds in all queues until the first image of a request is begun
 NEXT_WAIT = 30.0  # seconds; for the other images of a request, which was accepted
 
 

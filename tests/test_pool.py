@@ -13,17 +13,17 @@ def wait_until(condition):
         time.sleep(0.001)
 
 
-def test_busy_when_none_comes_back_in_time():
+def test_acquire_raises_busy_error_after_its_timeout():
     pool = Pool(["network"])
-    with pool.acquire(timeout=0) as lent:
-        assert lent == "network"
+    with pool.acquire(timeout=0) as network:
+        assert network == "network"
         with pytest.raises(BusyError), pool.acquire(timeout=0.01):
-            pytest.fail("there is only one")
+            pytest.fail("two callers hold the only resource")
     with pool.acquire(timeout=0) as again:
         assert again == "network"
 
 
-def test_comes_back_after_an_error():
+def test_resource_is_returned_after_an_error():
     pool = Pool(["network"])
     with pytest.raises(RuntimeError), pool.acquire(timeout=0):
         raise RuntimeError
@@ -31,7 +31,7 @@ def test_comes_back_after_an_error():
         pass
 
 
-def test_first_come_first_served_even_before_the_one_who_gives_back():
+def test_waiting_threads_are_served_in_order_and_before_the_thread_that_returned_the_resource():
     pool, order, threads = Pool(["network"]), [], []
 
     def take(name):
@@ -43,22 +43,22 @@ def test_first_come_first_served_even_before_the_one_who_gives_back():
             threads.append(threading.Thread(target=take, args=(name,)))
             threads[-1].start()
             wait_until(lambda place=place: len(pool._waiters) == place)
-    take("d")  # asks at once, when the others may not have woken yet
+    take("d")  # at once: the waiting threads may not have woken up yet
     for thread in threads:
         thread.join()
     assert order == ["a", "b", "c", "d"]
 
 
-def test_nobody_gets_what_another_has():
+def test_a_resource_has_one_holder_at_a_time():
     pool, holders, most = Pool(["one", "two"]), set(), []
 
     def work():
         for _ in range(200):
-            with pool.acquire(timeout=10) as thing:
-                assert thing not in holders
-                holders.add(thing)
+            with pool.acquire(timeout=10) as resource:
+                assert resource not in holders
+                holders.add(resource)
                 most.append(len(holders))
-                holders.discard(thing)
+                holders.discard(resource)
 
     threads = [threading.Thread(target=work) for _ in range(6)]
     for thread in threads:

@@ -13,8 +13,8 @@ from contextlib import suppress
 from app.worker import load_table
 
 _LEAVE_SECONDS = 0.005  # pending connections are left to a less loaded worker this long
-_UNEVEN = 3  # active connections more than the least loaded worker has, and half as many again: uneven
-_UNEVEN_LOOKS = 4  # in a row, until a connection is moved
+_UNEVEN = 4  # active connections more than the least loaded worker has, and more than three times as many: uneven
+_UNEVEN_LOOKS = 8  # in a row, until a connection is moved: two seconds
 
 PendingConnection = tuple[socket.socket, tuple]  # and the address of the peer
 
@@ -40,7 +40,7 @@ class Acceptor:
     def look(self) -> None:
         """Compare with the least loaded worker; called a few times a second."""
         fewest = load_table.fewest()
-        is_uneven = self._active - fewest >= _UNEVEN and self._active > 1.5 * fewest
+        is_uneven = self._active - fewest >= _UNEVEN and self._active > 3 * fewest
         self._uneven = self._uneven + 1 if is_uneven else 0
 
     def moves_one(self) -> bool:

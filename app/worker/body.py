@@ -35,12 +35,12 @@ class SizedBody:
             del data[:count]
             self.received += count
 
-    def receive(self, sock: socket.socket) -> bool:
-        """Read from the socket. False at the end of the stream."""
+    def receive(self, sock: socket.socket) -> int:
+        """Read from the socket. The bytes read; 0 at the end of the stream."""
         end = min(self.size, self.received + limits.BODY_RECEIVE_BYTES)
         count = sock.recv_into(self._view[self.received : end])
         self.received += count
-        return bool(count)
+        return count
 
     def file(self) -> io.BytesIO:
         self._view.release()

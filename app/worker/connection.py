@@ -12,31 +12,26 @@
 HEAD      reads a head; idle if nothing of it has come. One request is parsed at a time: input that follows it stays
           unparsed until its answer is sent, so an answer cannot be taken for that of another request.
 RESERVE   the body waits in the account's queue for memory, unread.
-BODY      reads the body into reserved memory.
 READY     a whole request, or one whose body is too large, is queued or with the application.
-SENDING   the client takes the answer.
 DRAINING  nothing more is answered. What still comes is read and dropped, because closing a socket with unread input
           resets the connection, and the client may lose the answer.
 """
 
 import io
 import math
-import re
 import socket
 import time
-from collections import deque
 from enum import Enum
+from selectors import EVENT_READ, EVENT_WRITE
 
-from app import problems
 from app.pool import BusyError
-from app.problems import Problem
+from app.problems import Problem, to_problem
 from app.worker import head, limits, wsgi
 from app.worker.account import Account
 from app.worker.body import ChunkedBody, SizedBody
-from app.worker.head import NO_REQUEST
+from app.worker.outbox import Outbox
 
 State = Enum("State", "HEAD RESERVE BODY READY SENDING DRAINING CLOSED")
-_EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 
 
 class Connection:
@@ -47,52 +42,47 @@ class Connection:
         self.state = State.HEAD
         self.since = self.arrived = time.monotonic()  # arrived: when the latest request was whole
         self.deadline = self.since + idle
-        self.request, self.method = NO_REQUEST, ""
+        self.request, self.method = head.NO_REQUEST, ""
         self.reserved = self.buffered = 0  # the account's
         self.events = 0  # the event loop's: what the selector watches it for
         self.is_late = False  # the request queue's: refuse the request because of overload
         self._account, self._max_body = account, max_body
-        self._idle, self._drain = idle, limits.DRAIN_SECONDS
+        self._idle, self._drain = idle, float(limits.DRAIN_SECONDS)
         self._input = bytearray()
-        self._empty_line_bytes = 0
-        self._outbox: deque[memoryview] = deque()  # only appended to
+        self._outbox = Outbox(sock)
         self._body: SizedBody | ChunkedBody | None = None
-        self._rate = limits.RATE_SECONDS, limits.RATE_BYTES  # a body brings at least so much in such a time
-        self._received = 0  # bytes of the body when the current period began
-        self._closes = False  # after the answer
+        self._rate: tuple[float, int] = limits.RATE_SECONDS, limits.RATE_BYTES  # a body brings so much in such a time
+        self._received, self._closes = 0, False  # bytes of the body before the current period; after the answer
 
     @property
     def is_idle(self) -> bool:
-        return self.state is State.HEAD and not self._input
+        return self.state is State.HEAD and not self._input.strip(b"\r\n")
 
     @property
-    def reads(self) -> bool:
-        return self.state in (State.HEAD, State.BODY, State.DRAINING)
-
-    @property
-    def writes(self) -> bool:
-        return bool(self._outbox)
+    def interest(self) -> int:
+        """The events that the selector is to watch for."""
+        reads = self.state in (State.HEAD, State.BODY, State.DRAINING)
+        return EVENT_READ * reads | EVENT_WRITE * bool(self._outbox)
 
     @property
     def client(self) -> str:
-        """Whose request it is: the addresses that the platform's front end reports, or the peer's."""
+        """Whose request it is: what the platform's front end reports, or the peer's address."""
         return self.request.environ.get("HTTP_X_FORWARDED_FOR") or self.address[0]
 
     def receive(self) -> None:
         """Read what has come. Raises Problem, after which the caller sends a refusal."""
         try:
             if isinstance(self._body, SizedBody):
-                alive = self._body.receive(self.sock)
+                received = self._body.receive(self.sock)
             else:
                 data = self.sock.recv(limits.RECEIVE_BYTES)
-                alive = bool(data)
-                if self.state is not State.DRAINING:
-                    self._input += data
+                received = len(data)
+                self._input += data if self.state is not State.DRAINING else b""
         except BlockingIOError:
             return
         except OSError:
-            alive = False
-        if alive:
+            received = 0
+        if received:
             self._advance()
         else:
             self.state = State.CLOSED
@@ -103,38 +93,28 @@ class Connection:
         self._received = 0
         self._enter(State.BODY, self._rate[0])
         if self.request.expects_continue and not self._input:
-            self._outbox.append(memoryview(wsgi.CONTINUE))
+            self._outbox.append(wsgi.CONTINUE)
             self.flush()
         self._advance()
 
     def respond(self, answer: bytes, keep_alive: bool) -> None:
         """Answer the request; what the client does not take at once waits for `flush`. Raises Problem as it does."""
-        self.request, self._body = NO_REQUEST, None
+        self.request, self._body, self._closes = head.NO_REQUEST, None, not keep_alive
         self._account.release(self)
-        self._closes = not keep_alive
-        self._outbox.append(memoryview(answer))
+        self._outbox.append(answer)
         self._enter(State.SENDING, limits.SEND_SECONDS)
         self.flush()
 
     def flush(self) -> None:
         """Send on. Once all is sent, parse the next request. Raises Problem if that is malformed."""
         try:
-            while self._outbox:
-                part = self._outbox[0]
-                sent = self.sock.send(part)
-                if sent == len(part):
-                    self._outbox.popleft()
-                else:
-                    self._outbox[0] = part[sent:]
-            if self.state is not State.SENDING:
+            if not self._outbox.send() or self.state is not State.SENDING:
                 return
             if self._closes:
                 self._input.clear()
                 self.sock.shutdown(socket.SHUT_WR)
                 self._enter(State.DRAINING, self._drain)
                 return
-        except BlockingIOError:
-            return
         except OSError:
             self._outbox.clear()
             if self.state is not State.READY:  # then the application has the request, and its answer finds out
@@ -146,11 +126,11 @@ class Connection:
     def expire(self, now: float) -> None:
         """The deadline has passed. Raises Problem if the client is still to be told so."""
         if self.state is State.RESERVE:
-            raise problems.to_problem(BusyError())
+            raise to_problem(BusyError())
         if self.state is State.BODY and self._body and self._body.received - self._received >= self._rate[1]:
             self._received = self._body.received
             self.deadline = now + self._rate[0]
-        elif self.state is State.BODY or (self.state is State.HEAD and self._input):
+        elif self.state is State.BODY or (self.state is State.HEAD and not self.is_idle):
             raise Problem(408, "the request did not arrive in time: send it again")
         elif self.state is not State.READY:
             self.state = State.CLOSED
@@ -160,13 +140,12 @@ class Connection:
         self._rate = limits.STOP_STALL_SECONDS, 1
         self._received = self._body.received if self._body else 0
         self._idle = self._drain = limits.STOP_SECONDS
-        soon = limits.STOP_SECONDS if self.is_idle else limits.STOP_STALL_SECONDS
         if self.state is not State.READY:
-            self.deadline = min(self.deadline, now + soon)
+            self.deadline = min(self.deadline, now + (self._idle if self.is_idle else self._rate[0]))
 
     def close(self) -> None:
         """Close the socket and drop all memory."""
-        self.state, self.request, self._body = State.CLOSED, NO_REQUEST, None
+        self.state, self.request, self._body = State.CLOSED, head.NO_REQUEST, None
         self._input.clear()
         self._outbox.clear()
         self._account.release(self)
@@ -174,8 +153,8 @@ class Connection:
         self.sock.close()
 
     def count(self) -> None:
-        """Tell the account what is buffered now."""
-        self._account.count(self, len(self._input) + sum(map(len, self._outbox)))
+        """Report to the account what is buffered now."""
+        self._account.count(self, len(self._input) + len(self._outbox))
 
     def _advance(self) -> None:
         """Go on with what has been read."""
@@ -189,23 +168,11 @@ class Connection:
                 self._complete(io.BytesIO(), self._max_body + 1)
 
     def _parse_head(self) -> None:
-        data = self._input
-        if data[0] == 13 and (empty := _EMPTY_LINES.match(data)):  # ignored before a request line
-            self._empty_line_bytes += empty.end()
-            del data[: empty.end()]
-            if self._empty_line_bytes > limits.EMPTY_LINE_BYTES:
-                raise Problem(400, "invalid HTTP request: too many empty lines")
-            if not data:
-                return
-        end = data.find(b"\r\n\r\n", 0, limits.HEAD_BYTES)
-        if end < 0:
-            if self.deadline > self.since + limits.HEAD_SECONDS:
-                self._enter(State.HEAD, limits.HEAD_SECONDS)
-            head.check_partial(data)
+        if self.deadline > self.since + limits.HEAD_SECONDS and not self.is_idle:
+            self._enter(State.HEAD, limits.HEAD_SECONDS)
+        lines = head.take(self._input)
+        if lines is None:
             return
-        lines = bytes(memoryview(data)[: end + 4])
-        del data[: end + 4]
-        self._empty_line_bytes = 0
         self.method = "HEAD" if lines.startswith(b"HEAD ") else ""  # even if the head is malformed
         self.request = request = head.parse(lines)
         if request.length == 0:

@@ -88,8 +88,23 @@ def parse(data: bytes) -> Head:
     return Head(environ, _length(environ, version), keep_alive, expects_continue)
 
 
-def check_partial(data: bytearray) -> None:
-    """Check a head that has not ended yet, so that what is not HTTP is refused at once. Raises Problem."""
+def take(data: bytearray) -> bytes | None:
+    """Move a whole head out of `data`, None if it has not ended yet. Raises Problem if it cannot become valid."""
+    start = len(data) - len(data.lstrip(b"\r\n")) if data[0] == 13 else 0  # empty lines before it are ignored
+    end = data.find(b"\r\n\r\n", start, start + limits.HEAD_BYTES)
+    if start > limits.EMPTY_LINE_BYTES or data[:start] != b"\r\n" * (start // 2) + b"\r" * (start % 2):
+        raise _invalid("too many or malformed empty lines")
+    if end < 0:
+        if start < len(data):
+            _check_partial(data[start:])
+        return None
+    lines = bytes(memoryview(data)[start : end + 4])
+    del data[: end + 4]
+    return lines
+
+
+def _check_partial(data: bytearray) -> None:
+    """Refuse at once what is not HTTP, and a head that is too long."""
     line_ends = data.count(b"\r\n")
     if not data[:1].isalpha() or data.count(b"\n") != line_ends or data.count(b"\r", 0, -1) > line_ends:
         raise _invalid("the head is malformed")

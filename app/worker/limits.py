@@ -26,7 +26,7 @@ STOP_SECONDS = 0.5  # idle connections stay open this long after a stop: a reque
 STOP_STALL_SECONDS = 3  # after a stop, an upload that brings nothing for this long is given up
 
 # Overload
-QUEUE_SECONDS = 2.0  # the longest time in the queue
+QUEUE_SECONDS = 5.0  # the longest time in the queue, if the estimate was wrong
 ADMIT_SECONDS = 1.5  # a request is refused at once if its estimated time in the queue is longer ...
 ADMIT_ALWAYS = 4  # ... unless its client has fewer than this many requests in the server
 

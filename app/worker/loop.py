@@ -7,7 +7,7 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from app import memory
 from app.problems import Problem
@@ -24,20 +24,17 @@ _log = logging.getLogger(__name__)
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
+Connect = Callable[[socket.socket, tuple], Connection]
+
+
 class Loop:
     """One thread at a time runs it. Other threads call only `post` and `stop`."""
 
     def __init__(
-        self,
-        worker: int,
-        listeners: list[socket.socket],
-        account: Account,
-        queue: RequestQueue,
-        max_body: int,
-        idle: float,
+        self, worker: int, listeners: list[socket.socket], account: Account, queue: RequestQueue, connect: Connect
     ):
-        """`worker`: its number. `max_body`: bytes. `idle`: seconds that a connection may stay without a request."""
-        self._account, self._queue, self._max_body, self._idle = account, queue, max_body, idle
+        """`worker`: its number, for the load table. `connect` makes a connection of a socket that was accepted."""
+        self._account, self._queue, self._connect = account, queue, connect
         self._selector = selectors.DefaultSelector()
         self._connections: set[Connection] = set()
         self._max_connections = min(limits.CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _RESERVED_FILES)
@@ -73,7 +70,7 @@ class Loop:
             if now >= self._next_sweep:
                 self._sweep(now)
             if found := self._queue.pop(now):
-                if self._acceptor.moves_one():
+                if not found[0].buffered and self._acceptor.moves_one():
                     found[0].request.keep_alive = False
                 return found
             if self._acceptor.closed and not self._connections:
@@ -95,7 +92,7 @@ class Loop:
         os.write(self._wake, b"1")
 
     def stop(self) -> None:
-        """Accept no more connections, and answer the requests that have begun. From any thread."""
+        """From any thread: accept no more connections, and answer the requests that have begun."""
         self._stops = True
         os.write(self._wake, b"1")
 
@@ -112,7 +109,7 @@ class Loop:
     def _accept(self, pending: Iterator[PendingConnection]) -> None:
         for sock, address in pending:
             sock.setblocking(False)
-            connection = Connection(sock, address, self._account, self._max_body, self._idle)
+            connection = self._connect(sock, address)
             self._connections.add(connection)
             self._watch(connection, _READ)
             self._set_active(self._active + 1)
@@ -133,7 +130,7 @@ class Loop:
         try:
             if events & _WRITE:
                 connection.flush()
-            elif connection.reads:
+            elif connection.interest & _READ:
                 connection.receive()
         except Problem as problem:
             self._refuse(connection, problem)
@@ -147,7 +144,7 @@ class Loop:
         else:
             if connection.state is State.READY and not was_ready:
                 self._queue.add(connection)
-            self._watch(connection, _READ * connection.reads | _WRITE * connection.writes)
+            self._watch(connection, connection.interest)
         while self._account.buffers > self._account.buffer_limit and self._shed():
             pass
 

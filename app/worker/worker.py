@@ -10,6 +10,7 @@ answer; and the loop's queue of posted answers.
 import logging
 import os
 import select
+import socket
 import threading
 import time
 
@@ -22,7 +23,11 @@ from app.worker.connection import Connection
 from app.worker.loop import Loop
 from app.worker.request_queue import RequestQueue
 
-_TICK_SECONDS = 0.015  # how often the main thread looks, and how long an answer may take before the leader is replaced
+_TICK_SECONDS = 0.015  # how often the main thread looks at the leader
+_LONG_SECONDS = 0.025  # an answer that takes longer than this does not hold up the others: the leader is replaced
+_SPARE_THREADS = (
+    8  # beyond those of uploads: the main thread, the leader, and those that answer requests without a body
+)
 _log = logging.getLogger(__name__)
 
 
@@ -48,7 +53,11 @@ class Worker(base.Worker):
         account = Account(body_limit, limits.BUFFER_BYTES)
         queue = RequestQueue(self.cfg.threads, max_body)
         listeners = [listener.sock for listener in self.sockets]
-        self._loop = Loop(self.age, listeners, account, queue, max_body, self.cfg.keepalive)
+
+        def connect(sock: socket.socket, address: tuple) -> Connection:
+            return Connection(sock, address, account, max_body, self.cfg.keepalive)
+
+        self._loop = Loop(self.age, listeners, account, queue, connect)
         host, port = listeners[0].getsockname()[:2]
         self._server = {"SERVER_NAME": host, "SERVER_PORT": str(port)}
         self._lock = threading.Lock()
@@ -85,7 +94,8 @@ class Worker(base.Worker):
         self.notify()
         with self._lock:
             since = self._leader.since
-            if since and time.monotonic() - since > _TICK_SECONDS and threading.active_count() < self.cfg.threads + 8:
+            is_long = since is not None and time.monotonic() - since > _LONG_SECONDS
+            if is_long and threading.active_count() < self.cfg.threads + _SPARE_THREADS:
                 self._replace_leader()
         if select.select([self.PIPE[0]], [], [], _TICK_SECONDS)[0]:  # a signal has come
             os.read(self.PIPE[0], 4096)

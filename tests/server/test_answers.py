@@ -18,7 +18,7 @@ CONTINUE = post(f"Content-Length: {SIZE}", "Expect: 100-continue", body=b"")
 
 @pytest.fixture(scope="module")
 def server():
-    with serving(MAX_UPLOAD_MB=1) as server:
+    with serving(MAX_UPLOAD_MB=1, MAX_IMAGES=64) as server:
         yield server
 
 
@@ -41,16 +41,16 @@ def test_slow_reader_gets_every_pipelined_answer_whole_and_in_order(server):
 
 
 def test_100_continue_is_never_sent_within_another_answer(server):
-    # The first answer has more than a megabyte, so it cannot be sent at once to a client that does not read.
+    # The first answer has 5 MB, so it cannot be sent at once to a client that does not read.
     part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + PNG + b"\r\n"
-    body = part * 16 + b"--b--\r\n"
+    body = part * 64 + b"--b--\r\n"
     fields = "Content-Type: multipart/form-data; boundary=b", f"Content-Length: {len(body)}"
     with Client(server.port, receive_buffer=4096) as client:
         client.send(request("POST /predict?top=1000 HTTP/1.1", *fields, body=body) + CONTINUE)
         time.sleep(1)  # until the server has answered the first request, as far as it can
         answer = client.read()
         assert answer.status == 200
-        assert len(json.loads(answer.content)["predictions"]) == 16
+        assert len(json.loads(answer.content)["predictions"]) == 64
         assert client.read().status == 100
         client.send(PNG)
         assert client.read().status == 200

@@ -16,7 +16,6 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
-from bench import processes
 from bench.peak import Peak
 from bench.phones import megabits, upload_all
 from tests.server.memory import BOUND
@@ -157,46 +156,6 @@ def test_health_is_answered_within_50_ms_while_images_are_decoded(server):
     print(f"95th percentile: answers {percentile_95(answers):.3f} s, delays {percentile_95(delays):.3f} s")
     # The delay counts twice: once for the server's thread, once for ours.
     assert percentile_95(answers) <= 0.05 + 2 * percentile_95(delays)
-
-
-def workers_of(server, count):
-    """The pids of the workers, once there are `count`."""
-    deadline = time.monotonic() + 10
-    while len(workers := processes.tree(server.pid)[1:]) < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return workers
-
-
-def test_connections_that_all_reconnect_at_once_are_balanced():
-    connections, rounds = 8, 10
-    with serving(MAX_UPLOAD_MB=20, WEB_CONCURRENCY=2) as server:
-        workers = workers_of(server, 2)
-        counts = []
-        for _ in range(rounds):
-            before = [processes.sockets(worker) for worker in workers]
-            with ExitStack() as stack, ThreadPoolExecutor(connections) as pool:
-                barrier = threading.Barrier(connections)
-
-                def connect(barrier=barrier):
-                    barrier.wait()
-                    client = Client(server.port, timeout=30)
-                    deadline = time.monotonic() + 1
-                    while time.monotonic() < deadline:
-                        client.send(head(len(small())) + small())
-                        assert client.read().status in (200, 503)  # 503: the machine is busy with something else
-                    return client
-
-                for client in pool.map(lambda _: connect(), range(connections)):
-                    stack.enter_context(client)
-                after = [processes.sockets(worker) for worker in workers]
-            counts.append(max(now - then for now, then in zip(after, before, strict=True)))
-            deadline = time.monotonic() + 5
-            while [processes.sockets(worker) for worker in workers] != before and time.monotonic() < deadline:
-                time.sleep(0.01)
-    # Half each is 4; a worker with 6 of 8 leaves the other one work to do.
-    assert max(counts) <= 6, counts
-    assert statistics.mean(counts) <= 5.2, counts
 
 
 def test_clients_that_never_read_their_answer_hold_up_nobody(server):

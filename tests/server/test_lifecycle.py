@@ -48,7 +48,7 @@ def test_sigterm_ends_promptly_with_idle_connections_open(server):
             client.send(HEALTH)
             assert client.read().status == 200
         server.process.send_signal(signal.SIGTERM)
-        ended_within(server.process, 2.5)
+        ended_within(server.process, 4)
     assert server.process.returncode == 0
 
 
@@ -65,7 +65,7 @@ def test_sigterm_ends_promptly_after_the_last_answer(server):
         assert answer
         assert answer.status == 200
         assert answer.fields["connection"] == "close"
-        ended_within(server.process, 1.5)
+        ended_within(server.process, 4)
     assert server.process.returncode == 0
 
 
@@ -77,7 +77,7 @@ def test_sigterm_during_a_long_answer_ends_promptly_after_it(server):
         answer = client.read()
         assert answer
         assert answer.status == 200
-        ended_within(server.process, 2.5)
+        ended_within(server.process, 4)
     assert server.process.returncode == 0
 
 

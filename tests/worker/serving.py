@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from app.worker import load_table, loop, wsgi
 from app.worker.account import Account
+from app.worker.connection import Connection
 from app.worker.request_queue import RequestQueue
 
 TIMEOUT = 5  # seconds at most for what takes milliseconds
@@ -28,7 +29,13 @@ class EchoLoop:
         self.port = self.listener.getsockname()[1]
         self.account = Account(bodies or 4 * max_body, buffers)
         self.queue = RequestQueue(4, max_body)
-        self.loop = loop.Loop(number, [self.listener], self.account, self.queue, max_body, idle)
+        self.loop = loop.Loop(
+            number,
+            [self.listener],
+            self.account,
+            self.queue,
+            lambda sock, address: Connection(sock, address, self.account, max_body, idle),
+        )
         self._answered = answered
         self.thread = threading.Thread(target=self._run)
         self.thread.start()

@@ -1,5 +1,6 @@
 """Bodies: where they end, what is refused, and that no byte is copied."""
 
+import itertools
 import tracemalloc
 
 import pytest
@@ -16,7 +17,7 @@ WIRE = b"5;a=b\r\nhello\r\n1\r\n!\r\n0\r\nA: b\r\n\r\n"
 def test_chunked_body_is_the_same_wherever_it_was_cut(cuts):
     body, data = ChunkedBody(1000), bytearray()
     edges = [0, *sorted(cuts), len(WIRE)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         data += WIRE[start:end]
         body.take(data)
     assert body.is_whole

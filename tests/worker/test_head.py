@@ -98,6 +98,8 @@ def test_head_that_violates_rfc_9112_is_refused(line, fields, status):
     [
         (b"\x16\x03\x01", 400),  # TLS
         (b"GET /\r\n", 400),  # HTTP/0.9
+        (b"\n", 400),
+        (b"\r\n" * 100, 400),
         (b"GET / HTTP/1.1\nHost: x\n", 400),
         (b"GET / HTTP/1.1\r\nA: b\rc", 400),
         (b"GET / HTTP/1.1\r\nA: " + b"b" * 40_000, 431),
@@ -106,12 +108,21 @@ def test_head_that_violates_rfc_9112_is_refused(line, fields, status):
 )
 def test_unfinished_head_that_cannot_become_valid_is_refused_at_once(data, status):
     with pytest.raises(Problem) as caught:
-        head.check_partial(bytearray(data))
+        head.take(bytearray(data))
     assert caught.value.status == status
 
 
 @pytest.mark.parametrize(
-    "data", [b"G", b"GET / HTTP/1.1\r", b"GET / HTTP/1.1\r\nA: b\r\n", b"GET / HTTP/1.1\r\nA: b\r"]
+    "data",
+    [b"G", b"GET / HTTP/1.1\r", b"GET / HTTP/1.1\r\nA: b\r\n", b"GET / HTTP/1.1\r\nA: b\r", b"\r", b"\r\n\r", b"\r\nG"],
 )
 def test_unfinished_head_may_go_on(data):
-    head.check_partial(bytearray(data))
+    left = bytearray(data)
+    assert head.take(left) is None
+    assert left == data
+
+
+def test_empty_lines_before_a_head_are_ignored_and_what_follows_it_is_left():
+    data = bytearray(b"\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\nhello")
+    assert head.take(data) == b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert data == b"hello"

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -79,6 +80,24 @@ def test_connection_whose_answer_took_long_is_used_again(served):
         while answers.count(b"hello") < 2:
             answers += read_until(slow, b"hello")
         assert answers.count(b"HTTP/1.1 200 OK") == 2
+
+
+def test_one_leader_is_left_after_answers_that_took_long(served):
+    with connect(served) as slow, connect(served) as quick:
+        slow.sendall(POST)
+        quick.sendall(GET)
+        read_until(quick, b"quick")
+        assert leaders() == 2
+        served.wsgi.release.set()
+        read_until(slow, b"hello")
+        deadline = time.monotonic() + TIMEOUT
+        while leaders() > 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+
+def leaders():
+    return sum(isinstance(thread, _Leader) for thread in threading.enumerate())
 
 
 def test_health_is_answered_while_every_thread_is_busy(served):
