@@ -54,7 +54,7 @@ sbom: image .venv-dev/ready ## List the packages of the image in sbom.json, as C
 export IMAGE PYTHON_IMAGE MODEL ENGINE BUILD_FLAGS
 
 # wrk and slowhttptest are Debian packages. One of the other servers runs Keras.
-bench: .venv-train/tests-ready .venv/ready ## Compare with other servers, about 15 minutes; ARGS="--quick" for a first look
+bench: .venv-train/tests-ready .venv/ready ## Compare with other servers, about 20 minutes; ARGS="--quick" for a first look
 	@$(TRAIN)/python -m bench $(ARGS)
 
 soak: .venv-dev/ready .venv/ready ## Slow clients, overload, restarts, leaks, about 10 minutes; ARGS="--quick"
