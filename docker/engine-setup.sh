@@ -79,6 +79,7 @@ else
 fi
 
 if ! runs && [ "$engine" = podman ]; then
+  echo "Podman's default limits do not work on this machine. Lowering them ..."
   export CONTAINERS_CONF=$PWD/docker/.containers.conf
   nofile=$(ulimit -Hn) # runc may refuse more than 32,768 processes even if `ulimit -Hu` is higher
   printf '[containers]\ndefault_ulimits = ["nofile=%s:%s", "nproc=16384:16384"]\n' "$nofile" "$nofile" >"$CONTAINERS_CONF"

@@ -18,6 +18,7 @@ import pytest
 INSTALL = {
     "docker": "apt-get install docker.io",
     "gcloud": "https://cloud.google.com/sdk/docs/install",
+    "gke-gcloud-auth-plugin": "gcloud components install gke-gcloud-auth-plugin",
     "kubectl": "https://kubernetes.io/docs/tasks/tools",
     "tensorflow": "`make test` runs these tests in .venv-train, which has it",
 }
