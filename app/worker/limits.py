@@ -27,7 +27,8 @@ STOP_STALL_SECONDS = 3  # after a stop, an upload that brings nothing for this l
 
 # Overload
 QUEUE_SECONDS = 5.0  # the longest time in the queue, if the estimate was wrong
-ADMIT_SECONDS = 1.5  # a request is refused at once if its estimated time in the queue is longer ...
+QUICK_IN_ROW = 8  # requests without a body that are answered before the next upload
+ADMIT_SECONDS = 1.8  # a request is refused at once if its estimated time in the queue is longer ...
 ADMIT_ALWAYS = 4  # ... unless its client has fewer than this many requests in the server
 
 

@@ -1,7 +1,7 @@
 """Which request is answered next, and which one is refused because of overload.
 
-Requests without a body, such as /health, take microseconds: they come first. The others are images, in order of
-arrival. They overlap if one takes long, because a request of several images gives way to others between two of them.
+Requests without a body, such as /health, are quick: they come first, up to eight in a row. The others are images, in
+order of arrival. They overlap if one takes long, because a request of several images gives way to others between two of them.
 """
 
 import math
@@ -21,6 +21,7 @@ class RequestQueue:
         """
         self._threads, self._max_bytes = threads, max_bytes
         self._quick: deque[Connection] = deque()
+        self._quick_in_row = 0
         self._uploads: deque[Connection] = deque()
         self._running: dict[Connection, tuple[str, float, int]] = {}  # -> client, start, bytes
         self._running_bytes = 0
@@ -50,9 +51,11 @@ class RequestQueue:
         connection = self._first(now)
         if not connection:
             return None
-        if self._quick:
+        if self._quick and connection is self._quick[0]:
             self._quick.popleft()
+            self._quick_in_row += 1
             return connection, math.inf if connection.is_late else now - connection.arrived
+        self._quick_in_row = 0
         self._uploads.remove(connection)
         self._running[connection] = connection.client, now, connection.reserved
         self._running_bytes += connection.reserved
@@ -73,8 +76,11 @@ class RequestQueue:
         self._last_done = now
 
     def _first(self, now: float) -> Connection | None:
-        if self._quick:
+        if self._quick and self._quick_in_row < limits.QUICK_IN_ROW:
             return self._quick[0]
+        return self._first_upload(now) or (self._quick[0] if self._quick else None)
+
+    def _first_upload(self, now: float) -> Connection | None:
         has_thread = len(self._running) < self._threads
         for connection in self._uploads:
             fits = not self._running or self._running_bytes + connection.reserved <= self._max_bytes

@@ -104,3 +104,12 @@ def test_clients_are_forgotten_when_their_requests_are_answered():
         queue.done(connection, 1)
     assert not queue._by_client
     assert queue._running_bytes == 0
+
+
+def test_many_requests_without_a_body_do_not_keep_uploads_waiting():
+    queue = RequestQueue(4, 100)
+    (image,) = fill(queue, 1)
+    pages = fill(queue, 20, size=0)
+    order = [queue.pop(0)[0] for _ in range(21)]
+    assert order.index(image) == limits.QUICK_IN_ROW
+    assert [each for each in order if each is not image] == pages
