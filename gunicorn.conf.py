@@ -1,4 +1,4 @@
-"""gunicorn's settings, the one place for them; `gunicorn` alone, started in this folder, reads this file."""
+"""gunicorn's settings. `gunicorn` without arguments reads this file if it is started in this folder."""
 
 import os
 import socket

@@ -10,7 +10,7 @@ from app import images
 from app.bundle import LABELS, MODEL, Bundle, BundleError
 from app.pool import Pool
 
-_TOLERANCE = 0.05  # of the self-test's probability: another CPU's arithmetic may change it
+_TOLERANCE = 0.05  # difference of the self-test's probability, because CPUs round differently
 
 
 class Network:
@@ -72,7 +72,7 @@ def _tensor(pixels: Image.Image) -> np.ndarray:
 
 
 def _self_test(bundle: Bundle, network: Network) -> None:
-    """Classify the first sample and compare with the card. Raises BundleError if the result is another one.
+    """Classify the first sample and compare with the card. Raises BundleError if the results differ.
 
     For a bundle without samples, a grey image is classified, and only the number of outputs is checked.
     """
@@ -81,7 +81,7 @@ def _self_test(bundle: Bundle, network: Network) -> None:
     try:
         probabilities = network.classify(_sample_pixels(bundle, sample))
     except (KeyError, ValueError, RuntimeError) as error:
-        raise BundleError(f"{path} does not classify: {_one_line(error)}") from error
+        raise BundleError(f"{path} cannot classify an image: {_one_line(error)}") from error
     if probabilities.shape != (len(bundle.labels),):
         raise BundleError(
             f"{path} has {probabilities.shape[-1]} outputs, but {bundle.path / LABELS} has "

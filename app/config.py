@@ -1,4 +1,4 @@
-"""The settings: environment variables, read and checked once. An invalid value stops the start."""
+"""The settings: environment variables, read and checked once, when the app is created."""
 
 import math
 import os

@@ -51,7 +51,7 @@ def parse(body: bytes, boundary: str, max_images: int) -> list[Part]:
 
 
 def _malformed(detail: str) -> Problem:
-    return Problem(400, f"{detail}: send curl -F file=@cat.jpg")
+    return Problem(400, f"{detail}: send it with curl -F file=@cat.jpg")
 
 
 def _filename(segment: MultipartSegment) -> str | None:

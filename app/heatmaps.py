@@ -16,7 +16,7 @@ def _palette() -> tuple[bytes, bytes]:
     step = np.linspace(0, 1, 256)
     stops = ([0, 0.5, 1], [[120, 240, 255], [10, 110, 245], [30, 20, 160]])
     colours = np.stack([np.interp(step, stops[0], channel) for channel in stops[1]], axis=1)
-    alpha = step**2 * (3 - 2 * step)  # smoothstep keeps weak evidence clear, so that the edge of the crop is invisible
+    alpha = step**2 * (3 - 2 * step)  # smoothstep: weak evidence is transparent, so the edge of the crop is invisible
     return colours.astype(np.uint8).tobytes(), (alpha * _MAX_ALPHA).astype(np.uint8).tobytes()
 
 

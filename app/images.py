@@ -17,7 +17,7 @@ MAX_PIXELS = 50_000_000
 MAX_SCANS = 100  # of a progressive JPEG: encoders write about ten, and each scan visits every pixel again
 
 _SCAN = re.compile(b"\xff\xda")  # start-of-scan marker; the regular expression takes half the time of bytes.count
-_ORIENTATION = 0x0112  # EXIF tag; values 1-8, of which 5-8 exchange width and height
+_ORIENTATION = 0x0112  # EXIF tag; values 1-8; 5-8 exchange width and height
 _TRANSPOSE_TO_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -69,7 +69,7 @@ def decode(data: bytes, width: int, height: int, resize: str = "stretch", max_pi
     if orientation >= 5:  # crop and resize in the file's own orientation; only the small result is rotated
         width, height = height, width
     left, top, right, bottom = crop_box(image.size, width, height, resize)
-    # Twice the target size, measured on the crop: the answers are then those of full decoding.
+    # Twice the target size, measured on the crop: the top label is then that of full decoding.
     min_size = (image.width * 2 * width / (right - left), image.height * 2 * height / (bottom - top))
     original_size = _load(image, min_size)
     pixels = _to_rgb(image, (width, height), crop_box(image.size, width, height, resize))
@@ -123,10 +123,8 @@ def _open(data: bytes, max_pixels: int) -> tuple[ImageFile.ImageFile, int]:
 
 def _check_size(image: ImageFile.ImageFile, known: image_formats.ImageFormat, max_pixels: int) -> None:
     name, divisor = known.name, known.max_pixels_divisor
-    if known is image_formats.JPEG and image.info.get(
-        "progressive"
-    ):  # Pillow holds a progressive JPEG whole, as coefficients
-        name, divisor = "progressive JPEG", 3
+    if known is image_formats.JPEG and image.info.get("progressive"):
+        name, divisor = "progressive JPEG", 3  # Pillow keeps all its coefficients in memory while it decodes
     pixels, limit = image.width * image.height, max_pixels // divisor
     if pixels > limit:
         raise ImageTooLargeError(

@@ -95,7 +95,7 @@ def _method_and_path(environ: WSGIEnvironment) -> str:
 
 
 def _trace(environ: WSGIEnvironment) -> dict[str, object]:
-    """The fields that assign the line to the request's trace; none unless the project and the trace are known."""
+    """The fields that assign the line to the request's trace; none if the project or the trace is unknown."""
     if not _PROJECT:
         return {}
     span: str | None

@@ -32,7 +32,7 @@ def classify() -> tuple[str, int, dict[str, str]]:
         body = predictions.predict_all(classifier, sent, top, explain, config.max_pixels, api.queue_seconds())
         for upload, entry in zip(sent, body["predictions"], strict=True):
             if isinstance(upload.content, bytes) and "error" not in entry:
-                # All decoding takes place while holding a network: that bounds memory.
+                # Images are decoded only while a network is held, which limits the memory.
                 with classifier.acquire(predictions.NEXT_WAIT):
                     entry["preview"] = _preview(upload.content, config.max_pixels)
     except Exception as error:  # the page shows the error that /predict would return

@@ -18,7 +18,7 @@ _HOW_TO_SEND = (
 
 
 class Upload(NamedTuple):
-    """One image as it was sent: its bytes, or the problem that kept them from being read."""
+    """One image as it was sent: its bytes, or the problem if they could not be read."""
 
     filename: str | None
     content: bytes | Problem
@@ -64,12 +64,12 @@ def _body(request: Request, config: Config) -> bytes:
 
 def _from_form(parts: list[form_body.Part]) -> list[Upload]:
     files = [Upload(_base_name(part.filename), part.content) for part in parts if part.name == FIELD]
-    # A browser sends one empty file without a name if the visitor has chosen none.
+    # A browser sends one empty file without a name if the visitor has not chosen a file.
     files = [upload for upload in files if upload.filename or upload.content]
     if not files:
         others = sorted({part.name[:40] for part in parts} - {FIELD})
         found = f" (found {', '.join(map(repr, others[:5]))})" if others else ""
-        raise Problem(400, f"no image in the field {FIELD!r}{found}: choose one, or send curl -F {FIELD}=@cat.jpg")
+        raise Problem(400, f"no image in the field {FIELD!r}{found}: choose one, or use curl -F {FIELD}=@cat.jpg")
     return files
 
 

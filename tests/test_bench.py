@@ -22,14 +22,14 @@ def sample(small, p99=20.0, memory=100.0, beside_slow=None, label="cat"):
 
 @pytest.fixture
 def figures():
-    """Make the figures of three rounds: `ours` is our share of the no-HTTP bound in each of them."""
+    """Make the figures of three rounds: `ours` is our share of the no-HTTP bound in each; `more` is for our samples."""
 
-    def make(ours, peer=300.0, **ours_too):
+    def make(ours, peer=300.0, **more):
         bounds = [sample(400), sample(500), sample(100)]  # the machine was busy in the third round
         rates = [share * bound.per_second["small"] for share, bound in zip(ours, bounds, strict=True)]
         return results.summary({
             BOUND: [bound._replace(p99_ms=None, first_answer=None, memory=None) for bound in bounds],
-            "quintet": [sample(rate, **ours_too) for rate in rates],
+            "quintet": [sample(rate, **more) for rate in rates],
             "fastapi": [sample(peer) for _ in bounds],
         })  # fmt: skip
 
@@ -99,7 +99,7 @@ def test_comparison_replaces_its_block_of_the_page(figures, tmp_path):
     assert "| **Quintet** | 380 / 50 / 10 | 0.95 / 1.00 / 1.00 | 2.0 ms | 0.30 s | 100 MB |" in text
 
 
-def test_page_without_the_block_is_an_error_and_stays_as_it_is(tmp_path):
+def test_page_without_the_block_is_an_error_and_does_not_change(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- written by make bench: comparison, begin -->\nno end\n")
     with pytest.raises(ValueError, match="has no block 'comparison'"):
@@ -140,4 +140,4 @@ def test_stop_kills_the_children_that_outlive_their_parent():
         started = time.monotonic()
         processes.stop(process.pid)
         assert not processes.alive(child)
-        assert time.monotonic() - started < 5  # it does not wait for the child's own end
+        assert time.monotonic() - started < 5  # the child would end after 60 s

@@ -89,7 +89,7 @@ def test_card_that_is_not_json_is_refused(copied_bundle):
 
 
 def rewrite(folder, name, content):
-    """Replace a file and its digest, as for a bundle that was made by hand."""
+    """Replace a file of the bundle, and its digest in the card."""
     (folder / name).write_bytes(content)
     card = json.loads((folder / "model.json").read_text("utf-8"))
     bundle.write_card(folder, card)
@@ -175,10 +175,10 @@ def test_bundle_that_cannot_be_read_does_not_replace_the_old_one(copied_bundle, 
 
 
 def test_folder_with_other_files_is_not_overwritten(tmp_path):
-    (tmp_path / "thesis.txt").write_text("years of work")
+    (tmp_path / "notes.txt").write_text("not a bundle")
     with pytest.raises(BundleError, match="exists and is not a bundle"), bundle.writing(tmp_path):
         pytest.fail("the block must not be entered")
-    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    assert (tmp_path / "notes.txt").read_text() == "not a bundle"
 
 
 @pytest.mark.parametrize("crash_at", range(1, 4))
@@ -210,7 +210,7 @@ with bundle.writing(folder) as staged:
     killed = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert bundle.read(copied_bundle).name == ("new" if crash_at == 3 else "imagenet")
-    with bundle.writing(copied_bundle) as staged:  # the next run removes what is left
+    with bundle.writing(copied_bundle) as staged:  # the next run removes the remaining files of the killed one
         for path in imagenet.path.iterdir():
             if path.name in ("model.tflite", "labels.txt"):
                 (staged / path.name).write_bytes(path.read_bytes())

@@ -56,7 +56,7 @@ def test_preamble_and_epilogue_are_ignored():
     assert parse(b"preamble\r\n" + form((DISPOSITION, b"x")) + b"epilogue")[0].content == b"x"
 
 
-def test_empty_part_is_empty_even_after_another_part():
+def test_empty_part_does_not_repeat_the_content_of_the_part_before():
     assert [part.content for part in parse(form((DISPOSITION, b"x"), (DISPOSITION, b"")))] == [b"x", b""]
 
 
@@ -111,7 +111,7 @@ def test_malformed_body_is_400_and_says_what_is_wrong(body, boundary, message):
     with pytest.raises(Problem, match=message) as raised:
         parse(body, boundary)
     assert raised.value.status == 400
-    assert raised.value.detail.endswith("send curl -F file=@cat.jpg")
+    assert raised.value.detail.endswith("send it with curl -F file=@cat.jpg")
 
 
 def test_boundary_of_200_characters_is_usable():
@@ -135,7 +135,7 @@ def test_form_may_have_100_fields_besides_the_images():
     "parameters",
     [b";" * 8000, b";a=b" * 1900, b"".join(b";a*%d=b" % i for i in range(900)), b';a="\\' * 1500, b"; " * 4000],
 )
-def test_many_odd_headers_cost_little_time(parameters):
+def test_many_unusual_headers_are_parsed_in_little_time(parameters):
     header = b"Content-Disposition: form-data; name=file" + parameters
     body = form(*[(header, b"x")] * 900)  # 7 MB; took up to 1.9 s
     started = time.process_time()

@@ -53,7 +53,7 @@ def test_crop_has_the_aspect_ratio_of_the_map():
     assert found[:80].max() == found[240:].max() == 0
 
 
-def test_strongest_cell_is_strongest_in_its_place():
+def test_heatmap_is_most_opaque_at_the_strongest_cell():
     activation = np.zeros((4, 4))
     activation[0, 3] = 7
     found = alpha(activation, (320, 320))
@@ -65,16 +65,16 @@ def test_more_evidence_is_more_opaque():
     found = alpha([[0.25, 0.5, 0.75, 1.0]], (320, 80))
     columns = found[40, [40, 120, 200, 280]]
     assert list(columns) == sorted(set(columns))
-    assert columns[0] < 190 / 5  # weak evidence is almost clear
+    assert columns[0] < 190 / 5  # weak evidence is almost transparent
     assert columns[1] == pytest.approx(95, abs=15)
 
 
 @pytest.mark.parametrize("activation", [[[-1.0, -2.0]], [[0.0, 0.0]], [[float("nan"), float("nan")]]])
-def test_map_without_positive_evidence_is_clear(activation):
+def test_map_without_positive_evidence_is_transparent(activation):
     assert alpha(activation, (320, 160)).max() == 0
 
 
-def test_evidence_against_the_class_is_clear():
+def test_evidence_against_the_class_is_transparent():
     found = alpha([[-100.0, 1.0]], (320, 160))
     assert found[:, :40].max() == 0
     assert found[:, 280:].min() > 150

@@ -18,7 +18,7 @@ MEGABYTES = 300
 
 
 def outcome(data):
-    """The type of the error that decoding `data` raises, None for an image."""
+    """The type of the error that decoding `data` raises, or None if it is decoded."""
     try:
         image = images.decode(data, 96, 96)
     except images.ImageError as error:
@@ -73,7 +73,7 @@ EXPECTED = {
     "webp-just-under-the-limit": "ok",
 }
 
-# Each bomb is decoded in a process of its own, whose peak memory is then the bomb's.
+# Each bomb is decoded in its own process, so that the peak memory of the process is that of the bomb.
 DECODE = """
 import re, sys, time
 from app import images

@@ -18,7 +18,7 @@ def instances(*contents):
 
 
 def repeated(value, megabytes):
-    """A list of as many `value` as fit into so many megabytes."""
+    """A list that repeats `value` and has about so many megabytes."""
     return b'{"instances": [' + b",".join([value] * (megabytes * 2**20 // (len(value) + 1))) + b"]}"
 
 
@@ -83,7 +83,7 @@ def test_escaped_base64_and_a_byte_order_mark_are_read():
     assert parse(b'\xef\xbb\xbf{"instances": [{"b64": "\\u002b\\/8="}]}') == [b"\xfb\xff"]
 
 
-def test_one_wide_character_does_not_multiply_the_memory():
+def test_one_character_outside_latin_1_does_not_multiply_the_memory():
     body = '{"note": "{}\U0001f408"}'.replace("{}", "x" * 4_000_000).encode()
     tracemalloc.start()
     try:

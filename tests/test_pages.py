@@ -94,7 +94,7 @@ def test_form_is_answered_with_the_image_its_heatmap_and_five_bars(client, cat):
     assert 'class="heatmap" alt="" src="data:image/png;base64,' in page.text
 
 
-def test_sample_button_gives_the_same_page_as_uploading_the_sample(client, cat):
+def test_sample_button_returns_the_same_page_as_uploading_the_sample(client, cat):
     by_name, by_upload = client.post("/", data={"sample": "cat.jpg"}), send(client, ("cat.jpg", cat))
     assert by_name.status_code == 200
     assert by_name.data == by_upload.data

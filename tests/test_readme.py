@@ -33,7 +33,7 @@ def examples(text):
 
 @pytest.fixture
 def clone(tmp_path):
-    """A copy of all files that are not ignored. It installs .venv itself and borrows the two larger environments."""
+    """A copy of all files that are not ignored. It installs its own .venv and links to the two larger environments."""
     files = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
     )
@@ -75,7 +75,7 @@ class Terminal:
         if command.endswith("make run"):
             return self._start_server(command)
         command = command.replace("localhost:8080", f"127.0.0.1:{self.port}")
-        if command in ("make check", "make test"):  # would run this test again: print their commands only
+        if command in ("make check", "make test"):  # only print the commands, because they would run this test again
             command = f"make -n {command.removeprefix('make ')}"
         run = subprocess.run(["bash", "-c", command], cwd=self.folder, env=ENVIRON, capture_output=True, text=True)
         assert run.returncode == 0, f"{command}\n{run.stdout}\n{run.stderr}"
@@ -104,7 +104,7 @@ class Terminal:
 
 
 def is_close(found, shown):
-    """Whether both are the same JSON, except for small differences between the arithmetic of two CPUs."""
+    """Whether both are the same JSON; numbers may differ by 0.02, because CPUs round differently."""
     if isinstance(shown, dict):
         return (
             isinstance(found, dict)
@@ -138,7 +138,7 @@ def test_every_command_does_what_the_readme_says(clone):
 
 def test_settings_table_has_every_setting_with_its_default():
     rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", README, re.MULTILINE))
-    assert rows.pop("WEB_CONCURRENCY") == "the CPUs granted"
+    assert rows.pop("WEB_CONCURRENCY") == "the available CPUs"
     plain = {name.lower(): value.strip("`").replace(",", "") for name, value in rows.items()}
     assert plain == {name: str(value) for name, value in vars(Config()).items() if name != "web_concurrency"}
 
