@@ -1,7 +1,8 @@
 """Which request is answered next, and which one is refused because of overload.
 
 Requests without a body, such as /health, are quick: they come first, up to eight in a row. The others are images, in
-order of arrival. They overlap if one takes long, because a request of several images gives way to others between two of them.
+order of arrival. They overlap if one takes long, because a request of several images gives way to others between two
+of them.
 """
 
 import math
