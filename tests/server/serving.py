@@ -37,10 +37,19 @@ class Server:
 
 
 def request(
-    port: int, method: str, path: str, body: bytes | None = None, timeout: float = 10, **headers: str
+    port: int,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    timeout: float = 10,
+    source: str = "127.0.0.1",
+    **headers: str,
 ) -> tuple[int, bytes]:
-    """Status and content of one request on a connection of its own. Raises OSError or HTTPException."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    """Status and content of one request on a connection of its own, from the address `source`.
+
+    Raises OSError or HTTPException.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout, source_address=(source, 0))
     try:
         connection.request(method, path, body, headers)
         response = connection.getresponse()
