@@ -7,7 +7,7 @@ PIP    := -m pip --disable-pip-version-check install --quiet --require-hashes
 PYTEST := python -m pytest $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run train check lint types format test test-app test-training test-browser test-image test-deploy \
+.PHONY: help run train check lint types format test test-app test-server test-training test-browser test-image test-deploy \
 	test-load screenshots bench soak image sbom lock clean
 
 help: ## Show this list
@@ -21,12 +21,15 @@ train: .venv-train/ready ## Train; for example make train ARGS="--data photos --
 
 check: lint types test-app ## Check style and types and test the app, in under a minute; needs no TensorFlow
 
-test: test-app .venv-train/tests-ready ## Run the tests of the app, of training, and every command of the README
+test: test-app test-server .venv-train/tests-ready ## Run the tests of the app, of training, and every command of the README
 	$(TRAIN)/$(PYTEST) -n 2 --dist loadfile tests/test_readme.py tests/training
 
 # What needs TensorFlow, a browser or other programs has targets of its own.
 test-app: .venv-dev/ready .venv/ready
-	$(DEV)/$(PYTEST) $(addprefix --ignore=tests/,browser deploy image load training test_readme.py)
+	$(DEV)/$(PYTEST) $(addprefix --ignore=tests/,browser deploy image load server training test_readme.py)
+
+test-server: .venv-dev/ready .venv/ready ## Test the server from outside: conformance, attacks, signals
+	$(DEV)/$(PYTEST) tests/server
 
 test-training: .venv-train/tests-ready
 	$(TRAIN)/$(PYTEST) -n 2 --dist loadfile tests/training
