@@ -59,7 +59,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         _check_limits(args)
     if args.out and not is_replaceable(args.out):
         raise TrainingError(
-            f"--out {args.out} exists and is not a bundle; name a new folder, or one that train.py wrote"
+            f"--out {args.out} exists and is not a bundle; give a new folder, or one that train.py wrote"
         )
     if args.model:
         args.import_options = import_arguments.check(args)

@@ -1,4 +1,4 @@
-"""The figures that the README promises, in one table: `make bench` fails if a measured figure is worse."""
+"""The limits that README.md and docs/performance.md state: `make bench` fails if a measured figure is worse."""
 
 import math
 
@@ -22,7 +22,7 @@ MEMORY = 130.0  # MB of the whole process tree with two workers, after all the l
 
 
 def checks(model: str, figures: dict[str, Figures]) -> list[Check]:
-    """Compare the `figures` of `model` (server name -> figures, from results.summary) with the table."""
+    """Compare the `figures` of `model`, {server name: figures} from results.summary, with the limits."""
     ours, peers = figures[OURS.name], [name for name in figures if name not in (OURS.name, BOUND)]
     found = [
         Check(f"{model}: images with the answer of the no-HTTP bound", ours.same_answers, ">=", len(ours.share)),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from app import image_formats
 from bench import load, processes
 from bench.checks import Check
 from bench.images import BOUNDARY, photo, upload
@@ -18,14 +19,14 @@ from bench.servers import Running
 
 CONNECTIONS = 8
 WARM_UP = 0.1  # share of all requests, until every thread has run and the allocator has reached its size
-GROWTH = 5.0  # MB
-EXPECTED = {200, 400, 413, 415, 422, 503}  # 503: if the machine is busy with something else
+GROWTH = 5.0  # MB, at most
+EXPECTED = {200, 400, 413, 415, 422, 503}  # 503: if other programs keep the machine busy
 
 
 def bodies(folder: Path) -> list[Path]:
     """Write uploads of every format, valid and damaged, to `folder`."""
     image, chance = photo((320, 240), 3), random.Random(1)  # noqa: S311 - the same bytes every time
-    valid = {form.lower(): _encoded(image, form) for form in ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")}
+    valid = {known.name.lower(): _encoded(image, known.name) for known in image_formats.FORMATS}
     valid |= {
         "rotated.jpeg": _encoded(image, "JPEG", exif=_rotated()),
         "progressive.jpeg": _encoded(image, "JPEG", progressive=True),
@@ -60,8 +61,8 @@ def measure(server: Running, folder: Path, requests: int = 100_000) -> Iterator[
     warm = [state for state in states if state[0] >= WARM_UP * requests]
     third = max(1, len(warm) // 3)
     first, last = warm[:third], warm[-third:]
-    # Medians, because what the allocator keeps varies by some MB. Times 1.5, because from the middle of the first third
-    # to the middle of the last one are two thirds of all requests.
+    # Medians, because what the allocator keeps varies by some MB. Times 1.5, because two thirds of all requests are
+    # between the middle of the first third and the middle of the last.
     growth = 1.5 * (statistics.median(state[1] for state in last) - statistics.median(state[1] for state in first))
     unexpected = sum(count for status, count in statuses.items() if status not in EXPECTED)
     yield Check(f"memory growth over {statuses.total():,} requests", growth, "<=", GROWTH, " MB")

@@ -59,7 +59,7 @@ class Recording:
 
 
 def require(*programs: str) -> None:
-    """Exit with one line that says how to install them if some of `programs` are missing."""
+    """If some of `programs` are missing, exit with one line that says how to install them."""
     missing = [program for program in programs if not shutil.which(program)]
     if missing:
         sys.exit(f"missing {' and '.join(missing)}: apt-get install {' '.join(missing)}")

@@ -1,6 +1,6 @@
-"""Overload: 160 connections that never pause, far more than two cores can answer.
+"""Overload: 160 connections that send requests without pauses, far more than two cores can answer.
 
-Accepted requests must be answered correctly and soon, the others refused with 503 at once, and no connection lost.
+Accepted requests must be answered correctly and soon, the others refused with 503, and no connection may be lost.
 """
 
 import json
@@ -15,9 +15,9 @@ from bench.servers import Running, post
 
 CONNECTIONS = 160
 ACCEPTED_MS, REFUSED_MS, SLOWEST_MS = 2000, 500, 5000  # p99, p99, maximum
-OF_PEAK = 0.70  # accepted requests a second, as a share of those of 8 connections
-GROWTH = 5.0  # MB, second half against the first
-RECOVERY = 1.0  # seconds until it answers as before
+OF_PEAK = 0.70  # accepted requests per second, as a share of those of 8 connections
+GROWTH = 5.0  # MB, second half compared with the first
+RECOVERY = 1.0  # seconds until response times are normal again
 _IN_A_ROW = 5  # answers that count as recovered
 
 
@@ -52,13 +52,17 @@ def measure(server: Running, body: Path, seconds: float = 60) -> Iterator[Check]
     yield Check("answers other than 200 and 503", others, "<=", 0)
     yield Check("connections lost", len(seen.lost), "<=", 0)
     yield Check(
-        "memory growth, second half against the first", max(memory[half:]) - max(memory[:half]), "<=", GROWTH, " MB"
+        "memory growth, second half compared with the first",
+        max(memory[half:]) - max(memory[:half]),
+        "<=",
+        GROWTH,
+        " MB",
     )
     yield Check("back to normal", recovery, "<=", RECOVERY, " s")
 
 
 def _timed(port: int, upload: bytes) -> tuple[int, float]:
-    """The status of one request, and how many seconds it took."""
+    """The status of one request, and its time in seconds."""
     started = time.perf_counter()
     status, _ = post(port, upload)
     return status, time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""Clients with slow connections: any number of them in one process, each at its own rate."""
+"""Clients with slow connections, such as phones: many of them in one process, each with a limited upload rate."""
 
 import asyncio
 import time
@@ -9,19 +9,19 @@ _STEP = 0.1  # seconds between two pieces
 
 @dataclass
 class Outcome:
-    """What one phone saw: the status of its answer, 0 if it got none, and the seconds until then."""
+    """The result of one upload: the status of the answer, 0 if there was none, and the seconds until then."""
 
     status: int
     seconds: float
 
 
 def megabits(rate: float) -> int:
-    """`rate` in Mbit/s as bytes a second."""
+    """Convert `rate` from Mbit/s to bytes per second."""
     return int(rate * 1e6 / 8)
 
 
 def upload_all(port: int, count: int, body: bytes, rate: int, timeout: float) -> list[Outcome]:
-    """Upload `body` from `count` phones at once, each with `rate` bytes a second."""
+    """Upload `body` from `count` clients at once, each with `rate` bytes per second, for at most `timeout` seconds."""
 
     async def run() -> list[Outcome]:
         return await asyncio.gather(*[_upload(port, body, rate, timeout) for _ in range(count)])

@@ -17,7 +17,7 @@ def tree(pid: int) -> list[int]:
                 parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
     found = [pid]
     for parent in found:
-        found += [child for child, its in parents.items() if its == parent]
+        found += [child for child, its_parent in parents.items() if its_parent == parent]
     return found
 
 
@@ -64,9 +64,9 @@ def descriptors(pid: int) -> list[str]:
 
 
 def stop(pid: int, timeout: float = 10) -> None:
-    """Send SIGTERM to `pid`; once it has ended, or after `timeout` seconds, kill what is left of its process tree.
+    """Send SIGTERM to `pid`. When it has ended, or after `timeout` seconds, kill the remaining processes of its tree.
 
-    The caller, which started `pid`, must still wait for it.
+    The caller started `pid` and must still call wait() for it.
     """
     processes = tree(pid)
     with suppress(ProcessLookupError):

@@ -1,9 +1,10 @@
-"""Make the reference CNN, and the bundle that serves it: `python -m bench.reference_cnn OUT`.
+"""Write a bundle of the reference CNN to the folder OUT: `python -m bench.reference_cnn OUT`.
 
-Four 3x3 convolutions of 32, 64, 128 and 128 filters at 96 pixels, each with batch normalisation, ReLU and 2x2 max
-pooling, then global average pooling and 10 classes: 243,000 parameters, as in an introductory tutorial. The weights
-are random, because only the speed matters; they come from a seed, so that the answers of all servers can be compared.
-OUT/model.keras is the network itself. `train.py --import` converts it, as any other model that was trained elsewhere.
+The network has four 3x3 convolutions with 32, 64, 128 and 128 filters, each with batch normalisation, ReLU and 2x2 max
+pooling, then global average pooling and a dense layer with 10 classes: 243,000 parameters for images of 96x96 pixels,
+as in an introductory tutorial. The weights are random, because only the speed matters. They are generated from a fixed
+seed, so that the answers of all servers can be compared. OUT/model.keras is the Keras network; `train.py --import`
+converts it to the other files.
 """
 
 import subprocess
@@ -20,7 +21,7 @@ FILTERS = (32, 64, 128, 128)
 
 
 def network() -> keras.Model:
-    """Build the network: RGB (n, 96, 96, 3), 0-255 -> probabilities (n, 10)."""
+    """Build the network: RGB float32 (n, 96, 96, 3), 0-255 -> probabilities float32 (n, 10)."""
     keras.utils.set_random_seed(SEED)
     image = keras.Input((SIDE, SIDE, 3), name="image")
     x = layers.Rescaling(1 / 255, name="scale")(image)
@@ -37,8 +38,8 @@ def network() -> keras.Model:
 
 def write(folder: Path) -> int:
     """Write the bundle to `folder` and return train.py's exit code."""
-    with TemporaryDirectory() as made:
-        model, labels = Path(made) / "reference-cnn.keras", Path(made) / "labels.txt"
+    with TemporaryDirectory() as temporary:
+        model, labels = Path(temporary) / "reference-cnn.keras", Path(temporary) / "labels.txt"
         network().save(model)
         labels.write_text("".join(f"class {number}\n" for number in range(CLASSES)))
         command = [sys.executable, str(TRAIN), "--import", str(model), "--labels", str(labels)]

@@ -41,7 +41,7 @@ def sigterm(server: Running, body: Path) -> Iterator[Check]:
     seconds = time.monotonic() - started
     yield Check("SIGTERM: new connections refused after", refused, "<=", 2, " s")
     yield Check(f"SIGTERM: uploads in flight answered with 200 ({statuses})", statuses.count(200), ">=", CONNECTIONS)
-    yield Check("SIGTERM: ended after", seconds, "<=", STOP, " s")
+    yield Check("SIGTERM: process ended after", seconds, "<=", STOP, " s")
     yield Check("SIGTERM: exit status", abs(server.process.returncode or 0), "<=", 0)
     for link in (*links, *idle, stalled):
         link.close()
@@ -49,7 +49,7 @@ def sigterm(server: Running, body: Path) -> Iterator[Check]:
 
 def kill_9(server: Running, body: Path, seconds: float = 6) -> Iterator[Check]:
     """Kill one worker under load: no more requests are lost than it had connections."""
-    load.steady(server.url, body, CONNECTIONS, 1)  # until all workers answer
+    load.steady(server.url, body, CONNECTIONS, 1)  # so that all workers have answered
     with load.recording(server.url, [body], '"label"', CONNECTIONS, seconds) as seen:
         time.sleep(seconds / 3)
         before = _workers(server)

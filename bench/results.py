@@ -57,7 +57,7 @@ def _figures(samples: list[Sample], bounds: list[Sample]) -> Figures:
 
 
 def _kept(sample: Sample) -> float | None:
-    """Throughput beside slow uploads, relative to that without them; 0 if the server answered no request at all."""
+    """Throughput beside slow uploads, relative to that without them; 0 if the server answered no request."""
     if sample.beside_slow is None:
         return None
     return sample.beside_slow / (sample.per_second["small"] or math.inf)

@@ -1,6 +1,6 @@
 """The measurements. Each round starts and measures the no-HTTP bound, our server and every peer, one after the other.
 
-The rounds are interleaved, so that a machine that becomes slower or busier does so for all servers.
+The rounds are interleaved, so that a change in the speed or load of the machine affects all servers.
 """
 
 import json
@@ -103,7 +103,7 @@ def measure_server(server: Server, model: Model, images: dict[str, Path], length
 
 
 def _beside_slow(process: Running, body: Path, lengths: Lengths) -> float:
-    """Answers per second to 8 connections while 200 other connections upload one byte per second each."""
+    """Answers per second on 8 connections while 200 other connections upload one byte per second each."""
     with slow_uploads(process.port):
         time.sleep(SLOW_START)
         return load.steady(process.url, body, CONNECTIONS, lengths.loaded).per_second

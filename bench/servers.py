@@ -17,12 +17,12 @@ from bench.images import BOUNDARY
 
 PORTS = range(9700, 9800)
 WORKERS = "2"
-THREADS = "32"  # per worker process, for the peers that serve our app; gunicorn.conf.py has the same number
+THREADS = "32"  # per worker process, for the peers that serve our app
 _START_TIMEOUT = 60  # seconds
 
 
 class ServerError(Exception):
-    """A server does not start or does not answer; the message names it and contains its output."""
+    """A server does not start or does not answer. The message has its name and its output."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Running:
 
 
 def environments(servers: Iterable[Server]) -> None:
-    """Make the peers' environments from their pinned requirements, if missing or if the requirements have changed."""
+    """Install the peers' environments that are missing or whose pinned requirements have changed."""
     for folder in sorted({server.environment for server in servers} - {ROOT / ".venv", ROOT / ".venv-train"}):
         pinned = ROOT / "bench" / "peers" / folder.name / "requirements.txt"
         ready = folder / "ready"

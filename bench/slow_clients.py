@@ -1,7 +1,7 @@
 """Slow clients, and how much throughput they take from other clients.
 
-The server is loaded with 8 ordinary connections, alone and beside 200 slow ones: first 200 that upload one byte a
-second, then 200 of Debian's slowhttptest, which is slow in sending headers, in sending bodies, or in reading answers.
+The throughput of 8 ordinary connections is measured without and with 200 slow ones. These upload one byte per second,
+or are those of Debian's slowhttptest, which sends headers slowly, sends bodies slowly, or reads answers slowly.
 """
 
 import os
@@ -27,7 +27,7 @@ _MODES = {"headers": ["-H"], "bodies": ["-B", "-s", "100000"], "reading": ["-X",
 
 @contextmanager
 def slow_uploads(port: int, count: int = SLOW) -> Iterator[list[socket.socket]]:
-    """`count` connections, each of which sends the head of an upload and then one byte of its body a second."""
+    """Open `count` connections, each of which sends the head of an upload and then one byte of its body per second."""
     head = (
         f"POST /predict HTTP/1.1\r\nHost: slow\r\nContent-Type: multipart/form-data; boundary={BOUNDARY}\r\n"
         "Content-Length: 100000\r\n\r\n"
@@ -57,10 +57,10 @@ def slow_uploads(port: int, count: int = SLOW) -> Iterator[list[socket.socket]]:
 
 @contextmanager
 def slowhttptest(port: int, mode: list[str], seconds: float) -> Iterator[tuple[int, list[str]]]:
-    """200 slow connections of slowhttptest, with the arguments `mode`.
+    """Run slowhttptest with 200 slow connections and the arguments `mode`, for `seconds`.
 
-    Yields its pid and a list that holds its verdict, "YES" or "NO", once the block has ended. slowhttptest judges every
-    five seconds whether the server is available; the verdict is its last one.
+    Yields its pid and a list, which contains the result, "YES" or "NO", when the block has ended. slowhttptest tests
+    every five seconds whether the server is available; the result is that of the last test.
     """
     path, verb = ("/", "GET") if "-X" in mode else ("/predict", "POST")
     connections = ["-c", str(SLOW), "-r", str(SLOW), "-i", "1", "-l", f"{seconds:.0f}", "-p", "3"]
@@ -68,12 +68,12 @@ def slowhttptest(port: int, mode: list[str], seconds: float) -> Iterator[tuple[i
     process = subprocess.Popen(
         ["slowhttptest", *mode, *connections, *request], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    verdict: list[str] = []
+    result: list[str] = []
     try:
-        yield process.pid, verdict
+        yield process.pid, result
         output, _ = process.communicate(timeout=seconds + 15)
         plain = re.sub(r"\x1b\[[\d;]*[A-Za-z]", "", output)  # it writes colours even to a pipe
-        verdict += re.findall(r"service available:\s*(YES|NO)", plain)[-1:]
+        result += re.findall(r"service available:\s*(YES|NO)", plain)[-1:]
     finally:
         process.kill()
         process.wait()
@@ -91,11 +91,11 @@ def uploads(server: Running, body: Path, seconds: float, rounds: int) -> Iterato
     """The checks beside 200 uploads of one byte a second."""
     kept, failed = [], 0
     for _ in range(rounds):
-        alone = load.steady(server.url, body, NORMAL, seconds)
+        baseline = load.steady(server.url, body, NORMAL, seconds)
         with slow_uploads(server.port):
             time.sleep(1.5)
             beside = load.steady(server.url, body, NORMAL, seconds)
-        kept.append(beside.per_second / alone.per_second)
+        kept.append(beside.per_second / baseline.per_second)
         failed += beside.not_ok + beside.lost
         time.sleep(0.5)
     yield Check(f"share of the throughput beside {SLOW} slow uploads", statistics.median(kept), ">=", KEPT)
@@ -107,16 +107,16 @@ def _with_slowhttptest(
 ) -> Iterator[Check]:
     kept, unavailable = [], 0
     for _ in range(rounds):
-        alone = load.steady(server.url, body, NORMAL, seconds)
-        with slowhttptest(server.port, mode, seconds + 3) as (pid, verdict):
+        baseline = load.steady(server.url, body, NORMAL, seconds)
+        with slowhttptest(server.port, mode, seconds + 3) as (pid, result):
             time.sleep(2)
             before, started = processes.cpu_seconds(pid), time.monotonic()
             beside = load.steady(server.url, body, NORMAL, seconds)
-            # slowhttptest itself takes up to a fifth of a core here. Real clients have machines of their own, so its
-            # share is taken out.
+            # slowhttptest itself takes up to a fifth of a core here. Real clients run on other machines, so its share
+            # is not counted.
             own = (processes.cpu_seconds(pid) - before) / (time.monotonic() - started) / len(os.sched_getaffinity(0))
-        kept.append(beside.per_second / alone.per_second / (1 - own))
-        unavailable += verdict != ["YES"]
+        kept.append(beside.per_second / baseline.per_second / (1 - own))
+        unavailable += result != ["YES"]
         time.sleep(0.5)
     yield Check(f"share of the throughput beside slow {kind}", statistics.median(kept), ">=", KEPT)
     yield Check(f"rounds in which slowhttptest found the server unavailable, slow {kind}", unavailable, "<=", 0)

@@ -1,7 +1,7 @@
-"""`make soak`: slow clients, uploads that stall or break off, overload, restarts, and leaks.
+"""`make soak`: slow clients, stalled and aborted uploads, overload, restarts, and leaks.
 
 `make soak ARGS="--quick"` takes about three minutes; `make soak ARGS="overload leaks"` runs only these trials.
-Ends with status 1 if a target was missed.
+Exits with status 1 if a target was missed.
 """
 
 import argparse
@@ -17,16 +17,16 @@ from bench.servers import OURS, Running, ServerError, running
 
 
 class Photos(NamedTuple):
-    """The images that trials send: the body of a small upload, as a file, and a phone's photo, a JPEG."""
+    """The images that trials send. `body`: a file with the body of a small upload. `photo`: a phone's photo, JPEG."""
 
     body: Path
     photo: bytes
 
 
 class Trial(NamedTuple):
-    """One measurement. Each has a server of its own, with `settings`, so that trials do not influence each other."""
+    """One measurement. Each runs on a new server with `settings`, so that trials do not influence each other."""
 
-    run: Callable[[Running, Photos, bool], Iterator[Check]]  # the last argument: whether to be quick
+    run: Callable[[Running, Photos, bool], Iterator[Check]]  # the last argument: whether --quick was given
     settings: Mapping[str, int] = {}
 
 

@@ -1,4 +1,4 @@
-"""Aborted, stalled and slow uploads: memory must stay within its bound, and others must be answered meanwhile.
+"""Aborted, stalled and slow uploads: memory must stay within its limit, and other clients must still be answered.
 
 The server has one worker and MAX_UPLOAD_MB=20; the photos have 4 MB. Memory is the PSS of the process tree.
 """
@@ -20,7 +20,7 @@ from bench.servers import Running
 
 SETTINGS: dict[str, int] = {"WEB_CONCURRENCY": 1, "MAX_UPLOAD_MB": 20}
 MEMORY = 256.0  # MB
-GROWTH = 10.0  # MB that may stay after the uploads have gone
+GROWTH = 10.0  # MB that may remain after the uploads have ended
 PHOTO_BYTES = 4_000_000
 _MB = 2**20
 _DECLARED, _SENT = 20 * _MB, 19 * _MB  # bytes of an upload that never ends
@@ -42,7 +42,7 @@ def measure(server: Running, photo: bytes, seconds: float) -> Iterator[Check]:
 
 
 def aborted(server: Running, count: int = 60) -> Iterator[Check]:
-    """`count` uploads, one after another, that break off after 19 of 20 MB."""
+    """Send `count` uploads, one after another, that are aborted after 19 of 20 MB."""
     before = processes.memory(server.pid)
     with Peak(server.pid) as peak:
         for _ in range(count):
@@ -55,7 +55,7 @@ def aborted(server: Running, count: int = 60) -> Iterator[Check]:
 
 
 def stalled(server: Running, body: bytes, count: int = 3, photos: int = 10) -> Iterator[Check]:
-    """`photos` photos in a row beside `count` uploads that have stopped after 19 of 20 MB."""
+    """Send `photos` photos, one after another, beside `count` uploads that have stopped after 19 of 20 MB."""
     with Peak(server.pid) as peak, _stalled_uploads(server.port, count):
         statuses = [send_photo(server.port, body) for _ in range(photos)]
     yield Check(f"photos answered beside {count} stalled uploads, of {photos}", statuses.count(200), ">=", photos)
@@ -63,7 +63,7 @@ def stalled(server: Running, body: bytes, count: int = 3, photos: int = 10) -> I
 
 
 def phones(server: Running, photo: bytes, count: int, rate: float) -> Iterator[Check]:
-    """`count` phones that send a photo of 4 MB at `rate` Mbit/s, all at once."""
+    """Send a photo of 4 MB from `count` phones at once, each at `rate` Mbit/s."""
     body = padded(photo)
     with Peak(server.pid) as peak:
         seen = upload_all(server.port, count, body, megabits(rate), timeout=60 + len(body) / megabits(rate))
@@ -73,7 +73,7 @@ def phones(server: Running, photo: bytes, count: int, rate: float) -> Iterator[C
 
 
 def soak(server: Running, body: bytes, seconds: float, seed: int = 1) -> Iterator[Check]:
-    """Photos for `seconds`, beside six clients whose uploads break off or stall at random places."""
+    """Send photos for `seconds`, beside six clients whose uploads are aborted or stall at random positions."""
     stop = threading.Event()
     clients = [
         threading.Thread(target=_misbehave, args=(server.port, random.Random(seed + number), stop))  # noqa: S311
@@ -94,13 +94,13 @@ def soak(server: Running, body: bytes, seconds: float, seed: int = 1) -> Iterato
     third = max(1, len(memory) // 3)
     growth = statistics.median(memory[-third:]) - statistics.median(memory[:third])
     print(f"        {len(statuses)} photos in {seconds:.0f} s, peak {peak.megabytes:.0f} MB", flush=True)
-    yield Check("soak: photos answered with something else than 200", len(statuses) - statuses.count(200), "<=", 0)
+    yield Check("soak: photos not answered with 200", len(statuses) - statuses.count(200), "<=", 0)
     yield Check("soak: memory", peak.megabytes, "<=", MEMORY, " MB")
-    yield Check("soak: memory growth, last third against the first", growth, "<=", GROWTH, " MB")
+    yield Check("soak: memory growth, last third compared with the first", growth, "<=", GROWTH, " MB")
 
 
 def send_photo(port: int, body: bytes) -> int:
-    """The status of one upload on a connection of its own; 0 if there was no answer."""
+    """The status of one upload on a new connection; 0 if there was no answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PHOTO_TIMEOUT)
     try:
         connection.request("POST", "/predict", body, {"Content-Type": "image/jpeg"})
@@ -119,14 +119,14 @@ def _stalled_uploads(port: int, count: int) -> Iterator[None]:
     with ExitStack() as stack:
         links = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=1)) for _ in range(count)]
         for link in links:
-            with suppress(OSError):  # the server may stop reading: then less is sent
+            with suppress(OSError):  # less is sent if the server stops reading
                 link.sendall(_head(_DECLARED))
                 link.sendall(bytes(_SENT))
         yield
 
 
 def _misbehave(port: int, chance: random.Random, stop: threading.Event) -> None:
-    """Send uploads that break off at random places, half of them after a pause of up to 3 s."""
+    """Send uploads that are aborted at random positions, half of them after a pause of up to 3 s."""
     while not stop.is_set():
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2) as link:
             link.sendall(_head(_DECLARED))

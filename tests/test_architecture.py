@@ -6,9 +6,11 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from app import image_formats
 from tests.conftest import ROOT
+from training import image_folder
 
 DESIGN = (ROOT / "docs" / "design.md").read_text("utf-8")
 
@@ -91,6 +93,11 @@ def test_documented_image_formats_are_those_of_the_app(page):
     found = {match[0] for match in LISTED_FORMATS.finditer((ROOT / page).read_text("utf-8"))}
     assert found <= {image_formats.NAMES}
     assert found or page != "README.md"
+
+
+def test_training_finds_files_of_every_image_format():
+    formats = {Image.registered_extensions().get(suffix) for suffix in image_folder.SUFFIXES}
+    assert formats == {known.name.upper() for known in image_formats.FORMATS}
 
 
 def test_page_accepts_the_image_formats_of_the_app(client):

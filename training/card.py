@@ -139,7 +139,7 @@ def escape_markdown(text: str) -> str:
 
 def _limits(dataset: Dataset) -> list[str]:
     limits = [
-        "The model knows only these classes. An image of anything else still gets one of them.",
+        "The model has only these classes. An image of anything else still gets one of them.",
         "A probability is the network's own estimate, not a guarantee.",
     ]
     if dataset.grey:

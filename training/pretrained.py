@@ -92,7 +92,7 @@ precision agree with the Keras network:
 
 ## Limits
 
-- The model knows only these 1,000 classes. An image of anything else still gets one of them.
+- The model has only these 1,000 classes. An image of anything else still gets one of them.
 - More than a third of the classes are animals, among them over 100 breeds of dogs. Only three classes are people (baseball
   player, bridegroom, scuba diver). Most things invented since 2012 have no class. Some classes overlap, for example "missile"
   and "projectile, missile".

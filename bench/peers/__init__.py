@@ -1,9 +1,9 @@
 """Other applications that serve the same model, each as short as such an application is usually written.
 
-They decode with app.images and read the bundle with app.bundle, but do not import the rest of our app, such as Flask,
-which most of their environments do not contain. Therefore `app` is replaced here by its folder without __init__.py.
+They use app.images and app.bundle, but not app/__init__.py, because it imports Flask, which most of their environments
+do not contain. Therefore a module with the folder of `app`, but without the code of its __init__.py, replaces it here.
 
-granian/ and waitress/ are different: they serve our app on another server, and nothing there imports this package.
+granian/ and waitress/ are different: they serve our app on another server and do not import this package.
 """
 
 import sys

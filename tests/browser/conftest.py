@@ -12,7 +12,7 @@ from tests.server.serving import serving
 
 _FLAGS = [
     "--headless",
-    "--no-sandbox",  # Chromium refuses a sandbox to root, as in containers; only the app's own page is opened
+    "--no-sandbox",  # Chromium's sandbox does not work as root, as in containers; only the app's own page is opened
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",

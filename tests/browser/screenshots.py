@@ -39,16 +39,16 @@ def test_screenshot(visit, photos, name, options):
 
 
 def _capture(page: Page) -> bytes:
-    """Capture by the browser's own protocol: during Playwright's screenshot, a phone has a mouse."""
+    """Capture with the browser's DevTools protocol, because Playwright's own screenshot shows a phone with a mouse."""
     session = page.context.new_cdp_session(page)
     clip = page.evaluate("({x: 0, y: scrollY, width: innerWidth, height: innerHeight, scale: devicePixelRatio})")
     return base64.b64decode(session.send("Page.captureScreenshot", {"clip": clip})["data"])
 
 
 def _to_palette(image: Image.Image) -> Image.Image:
-    """Reduce to 256 colours, dithered: a third of the size, without a visible difference.
+    """Reduce to 256 colours with dithering: a third of the file size, without a visible difference.
 
-    The most frequent 32 are kept exactly, so that backgrounds stay flat; the others are chosen for the photos.
+    The most frequent 32 colours are kept, so that backgrounds stay uniform; the others are chosen for the photos.
     """
     flat = sorted(image.getcolors(image.width * image.height), reverse=True)[:32]
     photos = image.quantize(256 - len(flat), Image.Quantize.MAXCOVERAGE).getpalette()

@@ -1,4 +1,4 @@
-"""axe's rules and small screens, in every state of the page."""
+"""The rules of axe-core, and small screens, in every state of the page."""
 
 from pathlib import Path
 

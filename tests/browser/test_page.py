@@ -94,9 +94,9 @@ def test_image_can_be_pasted(visit):
     page = visit(permissions=["clipboard-read", "clipboard-write"])
     page.evaluate(
         """async (address) => {
-            const picture = await createImageBitmap(await (await fetch(address)).blob());
-            const canvas = new OffscreenCanvas(picture.width, picture.height);
-            canvas.getContext("2d").drawImage(picture, 0, 0);
+            const image = await createImageBitmap(await (await fetch(address)).blob());
+            const canvas = new OffscreenCanvas(image.width, image.height);
+            canvas.getContext("2d").drawImage(image, 0, 0);
             const png = await canvas.convertToBlob();
             await navigator.clipboard.write([new ClipboardItem({ "image/png": png })]);
         }""",
@@ -108,12 +108,12 @@ def test_image_can_be_pasted(visit):
 
 def test_pasted_text_is_ignored(visit):
     page = visit(permissions=["clipboard-read", "clipboard-write"])
-    page.evaluate("navigator.clipboard.writeText('no picture')")
+    page.evaluate("navigator.clipboard.writeText('not an image')")
     page.keyboard.press("Control+V")
     expect(page.locator("#results")).to_be_empty()
 
 
-def test_phone_offers_its_camera(visit, photos):
+def test_camera_can_be_used_on_a_phone_only(visit, photos):
     page = visit(has_touch=True, is_mobile=True)
     with page.expect_file_chooser() as chooser:
         page.get_by_text("Take a photo").click()
@@ -125,7 +125,7 @@ def test_phone_offers_its_camera(visit, photos):
 
 def test_several_images_are_classified_in_order_despite_a_bad_one(visit, photos, tmp_path):
     bad = tmp_path / "bad.jpg"
-    bad.write_text("no picture")
+    bad.write_text("not an image")
     page = visit()
     page.set_input_files("#file", [photos[0], str(bad), photos[1]])
     expect(cards(page)).to_have_count(2)
@@ -250,7 +250,7 @@ def test_curl_command_can_be_copied(visit, site):
     assert page.evaluate("navigator.clipboard.readText()") == f"curl -F file=@picture.jpg {site}predict"
 
 
-def test_keyboard_is_enough(visit, photos):
+def test_page_can_be_used_with_the_keyboard_only(visit, photos):
     page = visit()
     page.keyboard.press("Tab")
     expect(page.locator("#file")).to_be_focused()

@@ -45,7 +45,7 @@ def test_several_images_keep_their_order(page, photos):
 
 def test_error_of_a_bad_file_is_shown_on_the_page(page, tmp_path):
     note = tmp_path / "note.txt"
-    note.write_text("no picture")
+    note.write_text("not an image")
     page.set_input_files("#file", str(note))
     page.get_by_role("button", name="Classify").click()
     expect(page.get_by_role("alert")).to_have_text(re.compile("not an image of a supported format"))

@@ -1,4 +1,4 @@
-"""The image is built once. Tests that do not change a container share one in each file."""
+"""The image is built once. In each file, tests that do not change a container share one."""
 
 import json
 import shutil

@@ -22,7 +22,7 @@ LIMITS = ["--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-ne
 
 @cache
 def engine_name() -> str:
-    """docker or podman, whichever works. Without one the calling test is skipped, or fails in CI."""
+    """docker or podman, the first that works. If there is none, the calling test is skipped, or fails in CI."""
     done = subprocess.run([ROOT / "docker" / "engine.sh"], capture_output=True, text=True, check=False)
     if done.returncode:
         unavailable(done.stderr.strip() + '; on Debian: eval "$(docker/engine-setup.sh)"')
@@ -34,7 +34,7 @@ def engine_name() -> str:
 def engine(*arguments: str, check: bool = True) -> subprocess.CompletedProcess:
     """Run `docker ...` or `podman ...`. With `check` it must succeed; the error contains what it printed."""
     command = [engine_name(), *arguments]
-    # Not in the project's folder: if a container runs out of memory, podman writes a file to the current folder.
+    # Not in the project's folder, because podman writes a file to the current folder if a container is out of memory.
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=gettempdir())
     assert done.returncode == 0 or not check, f"{shlex.join(command)}\n{done.stdout}{done.stderr}"
     return done

@@ -1,6 +1,6 @@
-"""The measurements of `make soak`, in short and with wide bounds, because a test machine may be busy.
+"""Short versions of the measurements of `make soak`, with wide limits, because a test machine may be busy.
 
-Needs Linux and Debian's wrk and slowhttptest. Takes about two minutes. `make soak` has the real bounds.
+They need Linux and Debian's wrk and slowhttptest, and take about two minutes. `make soak` has the real limits.
 """
 
 import http.client
@@ -31,11 +31,11 @@ def test_two_hundred_slow_uploads_do_not_stop_other_clients(server, body):
 
 
 def test_slowhttptest_finds_the_server_available(server, body):
-    with slow_clients.slowhttptest(server.port, ["-H"], 6) as (_, verdict):
+    with slow_clients.slowhttptest(server.port, ["-H"], 6) as (_, result):
         time.sleep(1.5)
         beside = load.steady(server.url, body, slow_clients.NORMAL, 2)
     assert beside.per_second > 10
-    assert verdict == ["YES"]
+    assert result == ["YES"]
 
 
 def test_clients_that_keep_their_connection_open_after_close_do_not_block_others(server):
@@ -59,7 +59,7 @@ def test_stalled_and_aborted_uploads_take_neither_memory_nor_availability(body):
 
 
 def test_under_overload_requests_are_answered_or_refused_with_503(server, body):
-    # The errors must not happen on any machine; the times depend on what else runs on it.
+    # Errors must not happen on any machine; the times depend on its load.
     assert_hold(overload.measure(server, body, 6), peak=0.4, p99=4000, slowest=8000, growth=15, normal=4)
 
 
@@ -75,8 +75,8 @@ def test_rolling_restart_loses_no_request(server, body):
     assert_hold(restarts.rolling(server, body, 5), **{"other than": 20, "slowest": 5000})
 
 
-def test_valid_and_invalid_images_leave_no_memory_behind(server, tmp_path):
-    # So few requests are still part of the warm-up. A leak in every request would be far larger than this bound.
+def test_valid_and_invalid_images_leak_no_memory(server, tmp_path):
+    # Memory still grows during these requests, which are a warm-up. A leak in every request would exceed this limit.
     assert_hold(leaks.measure(server, tmp_path, 3000), memory=40)
 
 

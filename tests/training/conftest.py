@@ -1,4 +1,4 @@
-"""A tiny data set of two shapes, the bundle trained on it, and train.py as a process and in this process."""
+"""A tiny data set of two shapes, a bundle trained on it, and functions that run train.py."""
 
 import shutil
 import signal
@@ -42,7 +42,7 @@ def contents(folder):
 
 
 def train(*arguments):
-    """Run train.py to its end in a process of its own."""
+    """Run train.py in a separate process until it ends."""
     return subprocess.run(command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 

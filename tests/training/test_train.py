@@ -1,4 +1,4 @@
-"""train.py from the outside: what it writes, what it rejects, and what remains after Ctrl-C. Needs TensorFlow."""
+"""The command train.py: what it writes, what it rejects, and what remains after Ctrl-C. Needs TensorFlow."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def predict(read, path):
     return classify(image=np.asarray(pixels, np.float32)[np.newaxis])["probabilities"][0]
 
 
-def test_folder_of_photos_becomes_a_bundle_that_predicts_right(trained, photos):
+def test_folder_of_photos_becomes_a_bundle_that_predicts_correctly(trained, photos):
     out, printed = trained
     read = bundle.read(out)
     assert read.labels == ("round", "square shape")
@@ -123,7 +123,7 @@ def test_defaults_depend_on_data_set_and_backbone(arguments, expected):
         (["--data", "x", "--image-size", "63"], "invalid --image-size 63 for efficientnet-lite0: expected a number"),
         (["--backbone", "efficientnet-lite0"], "invalid --backbone efficientnet-lite0 for Fashion-MNIST: its images"),
         (["--pretrained", "--data", "photos"], "--pretrained does not train, so --data has no effect; omit --data"),
-        (["--out", "loose"], "--out loose exists and is not a bundle; name a new folder"),
+        (["--out", "loose"], "--out loose exists and is not a bundle; give a new folder"),
     ],
 )
 def test_invalid_argument_or_data_is_rejected_in_one_line_before_tensorflow(

@@ -7,6 +7,6 @@ the server needs:
 - an output adapter from the network's outputs to probabilities (`output_adapter`),
 - the signature for heatmaps, if the network ends in global average pooling and one dense layer (`classifier_head`).
 
-The graph itself is edited, because no converter can process a .tflite file again. So a .tflite file gets the same as a
-Keras model. `importer` runs the steps in this order.
+The graph itself is edited, because no converter can process a .tflite file again. So .tflite files and Keras models are
+treated alike. `importer` runs the steps in this order.
 """

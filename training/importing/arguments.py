@@ -57,7 +57,7 @@ def check(args: argparse.Namespace) -> ImportOptions:
     _check_model_path(args.model)
     if args.out.resolve() in (args.model.resolve(), *args.model.resolve().parents):
         raise TrainingError(
-            f"--out {args.out} contains the model {args.model} and would be replaced; name another folder"
+            f"--out {args.out} contains the model {args.model} and would be replaced; give another folder"
         )
     names = labels.read(args.labels)
     return ImportOptions(
@@ -73,7 +73,7 @@ def check(args: argparse.Namespace) -> ImportOptions:
 
 def _check_model_path(model: Path) -> None:
     if not model.exists():
-        raise TrainingError(f"--import {model}: no such file or folder; name {FORMATS}")
+        raise TrainingError(f"--import {model}: no such file or folder; give {FORMATS}")
     supported = (model / "saved_model.pb").is_file() if model.is_dir() else model.suffix.lower() in SUFFIXES
     if not supported:
         raise TrainingError(f"--import {model}: unknown model format; expected {FORMATS}")

@@ -17,7 +17,7 @@ from training.importing.loaders import SourceModel
 from training.importing.output_adapter import OutputAdapter
 from training.litert import load_classifier
 
-TEST_IMAGES = 6  # synthetic images on which the original and the bundle must agree
+TEST_IMAGES = 6  # synthetic images for which the original and the bundle must give the same probabilities
 TOLERANCE = {"float32": 1e-3, "quantised": 0.02}  # largest difference of a probability; a quantised step is 1/256
 
 

@@ -19,7 +19,7 @@ _NO_CHANNELS = (1, 2, None)  # grey
 
 @dataclass(frozen=True)
 class InputAdapter:
-    """What the network's own input takes.
+    """The properties of the network's own input.
 
     `shape`: of the input for one image, such as (1, 224, 224, 3). `size`: (height, width) in pixels. `range`: the
     values it was trained on. `quantization`: (scale, zero point) if the input is quantised.
@@ -78,7 +78,7 @@ def fix_shape(shape: tuple[int | None, ...], image_size: int | None) -> tuple[in
 
 
 def detect(graph: Graph, shape: tuple[int, ...], chosen: str | None, detected: str | None) -> InputAdapter:
-    """Find out what the graph's only input takes. Raises TrainingError if its type or value range is not supported.
+    """Detect the properties of the graph's only input. Raises TrainingError if its type or range is not supported.
 
     `shape`: from `fix_shape`. `chosen`: --range, or None. `detected`: the value range found before conversion, or None.
     """

@@ -1,4 +1,4 @@
-"""Load a model with LiteRT, or explain why LiteRT cannot run it."""
+"""Load a model with LiteRT; the error says why LiteRT cannot run it."""
 
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
@@ -7,7 +7,7 @@ from training import TrainingError
 
 
 def load_interpreter(content: bytes, shape: tuple[int, ...] | None = None) -> Interpreter:
-    """Load a .tflite model on one thread and allocate its tensors; `shape` is set as that of the first input.
+    """Load a .tflite model on one thread and allocate its tensors; `shape`: the new shape of the first input.
 
     Raises TrainingError with the reason if LiteRT cannot run the model.
     """

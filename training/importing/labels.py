@@ -10,7 +10,7 @@ def read(path: Path) -> tuple[str, ...]:
     """Return the labels; a byte order mark and carriage returns are ignored. Raises TrainingError naming the line."""
     where = f"--labels {path}"
     if not path.is_file():
-        raise TrainingError(f"{where}: no such file; name a text file with one label per line, in the model's order")
+        raise TrainingError(f"{where}: no such file; give a text file with one label per line, in the model's order")
     lines: dict[str, int] = {}
     data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     for number, line in enumerate(data.removesuffix(b"\n").split(b"\n"), 1):

@@ -101,7 +101,7 @@ def _load_saved_model(path: Path, image_size: int | None) -> SourceModel:
 
 def _load_litert(path: Path, image_size: int | None) -> SourceModel:
     content = path.read_bytes()
-    load_interpreter(content)  # before the file is parsed, because the error says more
+    load_interpreter(content)  # before the file is parsed, because the error message has more detail
     graph = Graph(content)
     content = graph.serialize()
     inputs = load_interpreter(content).get_input_details()

@@ -1,4 +1,4 @@
-"""The output adapter: operators from what the network returns to one probability for each label."""
+"""The output adapter: operators from the network's output to one probability for each label."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ DESCRIPTIONS = {
     "probabilities": "probabilities; used as they are",
     "logits": "logits; a softmax was added",
     "independent": "an independent probability for each label; they do not add up to 1",
-    "sigmoid": "the probability of the second label; the first label has the rest",
-    "logit": "the logit of the second label; a sigmoid was added, and the first label has the rest",
+    "sigmoid": "the probability of the second label; the first label gets the rest",
+    "logit": "the logit of the second label; a sigmoid was added, and the first label gets the rest",
 }
 
 
 @dataclass(frozen=True)
 class OutputAdapter:
-    """The output that has the classification, and what its values are.
+    """The output that has the classification, and the kind of its values.
 
     `tensor`: its index in the graph. `position`: its position among the network's outputs. `kind`: a key of
     DESCRIPTIONS.
@@ -48,9 +48,9 @@ class OutputAdapter:
 
 
 def detect(graph: Graph, outputs: Sequence[list[np.ndarray]], labels: int, labels_file: str) -> OutputAdapter:
-    """Find the output with one value for each label, and what its values are.
+    """Find the output with one value for each label, and the kind of its values.
 
-    `outputs`: for each of some images, what each of the network's outputs returned. `labels`: their number.
+    `outputs`: for each of several images, the values of each of the network's outputs. `labels`: their number.
     Raises TrainingError if no output fits the labels, or more than one.
     """
     position = _find_position([values.shape for values in outputs[0]], labels, labels_file)
@@ -123,7 +123,7 @@ def _fits(shape: tuple[int, ...], labels: int) -> bool:
 
 
 def _kind(graph: Graph, index: int, values: np.ndarray) -> str:
-    """Return what an output's values are, from the graph's last operator and the values (images, outputs)."""
+    """Return the kind of an output's values, from the graph's last operator and the values, (images, outputs)."""
     operator = graph.first_producer_not_in(RESHAPING, index)
     last = "" if operator is None else graph.operator_name(operator)
     if values.shape[1] == 1:

@@ -35,7 +35,7 @@ so the card's metrics are null.
 {_sample_table(card["samples"])}
 ## Limits
 
-- The model knows only these classes. An image of anything else still gets one of them.
+- The model has only these classes. An image of anything else still gets one of them.
 - A probability is the network's own estimate, not a guarantee.
 - The accuracy was not measured here. If predictions look wrong, first check the order of the labels, the input values
   (`--range`) and how images are resized (`--resize`).

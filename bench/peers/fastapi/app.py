@@ -1,7 +1,7 @@
 """FastAPI on uvicorn, with LiteRT and this project's decoding.
 
-The handler runs in the event loop. A thread pool would cost more than it gives, because with one process per core the
-event loop has no other work.
+The handler runs in the event loop. A thread pool would only add overhead, because with one process per core the event
+loop has no other work.
 """
 
 import os
