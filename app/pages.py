@@ -33,7 +33,7 @@ def classify() -> tuple[str, int, dict[str, str]]:
         for upload, entry in zip(sent, body["predictions"], strict=True):
             if isinstance(upload.content, bytes) and "error" not in entry:
                 # Images are decoded only while a network is held, which limits the memory.
-                with classifier.acquire(predictions.NEXT_WAIT):
+                with classifier.acquire(predictions.NEXT_TIMEOUT):
                     entry["preview"] = _preview(upload.content, config.max_pixels)
     except Exception as error:  # the page shows the error that /predict would return
         problem = problems.to_problem(error)

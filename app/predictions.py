@@ -12,7 +12,7 @@ from app.problems import Problem
 from app.uploads import Upload
 
 _FIRST_TIMEOUT = 5.0  # seconds in all queues until the first image of a request is begun
-NEXT_WAIT = 30.0  # seconds; for the other images of a request, which was accepted
+NEXT_TIMEOUT = 30.0  # seconds; for the other images of a request, which was accepted
 
 
 def predict_all(
@@ -20,28 +20,22 @@ def predict_all(
 ) -> dict:
     """The `top` labels of each image, with a heatmap of the first one if `explain`; one entry each, in their order.
 
-    `queue_seconds`: how long the server has queued the request. Raises BusyError, and the first error if every image
-    has one.
+    `queue_seconds`: how long the server has queued the request. Raises BusyError, and Problem if no image can be
+    classified: that of the first one.
     """
     timeout = _FIRST_TIMEOUT - queue_seconds
     if timeout <= 0:
         raise BusyError
     entries: list[dict] = []
-    first: Exception | None = None
     for upload in sent:
         try:
-            entry = _entry(classifier, upload, top, explain, max_pixels, NEXT_WAIT if entries else timeout)
+            entry = _entry(classifier, upload, top, explain, max_pixels, NEXT_TIMEOUT if entries else timeout)
         except (Problem, images.ImageError) as error:
-            first = first or error
             entry = {"filename": upload.filename, "error": problems.to_problem(error).as_json()}
         entries.append(entry)
-    if first and all("error" in entry for entry in entries):
-        try:
-            raise first
-        finally:
-            # The exception refers to this frame, and this frame to the exception: without this, both would keep the
-            # images in memory until the garbage collector finds them.
-            first = None
+    if all("error" in entry for entry in entries):
+        first = entries[0]["error"]
+        raise Problem(first["status"], first["detail"])
     bundle = classifier.bundle
     return {"model": {"name": bundle.name, "version": bundle.version}, "predictions": entries}
 
