@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import classifier, create_app, predictions
+from app import classifier, create_app, images, predictions
 from app.config import Config
 from app.problems import Problem
 from app.uploads import Upload
