@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from app import image_formats
+from app.config import Config
 from tests.conftest import ROOT
 from training import image_folder
 
@@ -85,7 +86,8 @@ def test_documented_folders_and_modules_exist():
     assert [path for path in paths if not list(ROOT.glob(re.sub(r"<.*?>", "*", path)))] == []
 
 
-LISTED_FORMATS = re.compile(r"(?:\b(?:JPEG|PNG|WebP|GIF|TIFF|BMP|HEIC|AVIF)\b(?:, | or |, or |, and )?){3,}")
+FORMAT_NAMES = "|".join([*(known.name for known in image_formats.FORMATS), "HEIC", "AVIF"])
+LISTED_FORMATS = re.compile(rf"(?:\b(?:{FORMAT_NAMES})\b(?:, | or |, or |, and )?){{3,}}")
 
 
 @pytest.mark.parametrize("page", ["README.md", *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/*.md"))])
@@ -93,6 +95,14 @@ def test_documented_image_formats_are_those_of_the_app(page):
     found = {match[0] for match in LISTED_FORMATS.finditer((ROOT / page).read_text("utf-8"))}
     assert found <= {image_formats.NAMES}
     assert found or page != "README.md"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/design.md"])
+def test_settings_table_has_every_setting_with_its_default(page):
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", (ROOT / page).read_text("utf-8"), re.MULTILINE))
+    assert "CPUs" in rows.pop("WEB_CONCURRENCY")  # the default depends on the machine
+    documented = {name.lower(): value.strip("`").replace(",", "") for name, value in rows.items()}
+    assert documented == {name: str(value) for name, value in vars(Config()).items() if name != "web_concurrency"}
 
 
 def test_training_finds_files_of_every_image_format():

@@ -163,7 +163,7 @@ def test_signature_without_content_is_corrupt(data):
         (b"%PDF-1.7", "not an image"),
         (b"RIFF\0\0\0\0AVI LIST", "not an image"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC is not supported"),
-        (b"\0\0\0\x18ftypavif", "AVIF is not supported: send a JPEG, PNG, WebP, GIF, TIFF or BMP"),
+        (b"\0\0\0\x18ftypavif", f"AVIF is not supported: send a {image_formats.NAMES}"),
         (b"\0\0\0\x18ftypmp42", "not an image"),
         (b"\0\0\0\x18fooheic", "not an image"),
         (b"P6 1 1 255 abc", "not an image"),
