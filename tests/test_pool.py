@@ -67,3 +67,23 @@ def test_a_resource_has_one_holder_at_a_time():
         thread.join()
     assert len(most) == 1200
     assert max(most) <= 2
+
+
+def test_resource_that_is_assigned_just_after_the_timeout_is_used(monkeypatch):
+    class LateEvent(threading.Event):
+        def wait(self, _timeout):
+            holder.__exit__(None, None, None)
+            return False  # timed out, and then the resource was returned
+
+    class Waiter:
+        def __init__(self):
+            self.assigned = LateEvent()
+
+    monkeypatch.setattr("app.pool._Waiter", Waiter)
+    pool = Pool(["network"])
+    holder = pool.acquire(timeout=0)
+    holder.__enter__()
+    with pool.acquire(timeout=0.01) as network:
+        assert network == "network"
+    with pool.acquire(timeout=0):
+        pass

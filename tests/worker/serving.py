@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import time
 from contextlib import contextmanager
 
 from app.worker import load_table, loop, wsgi
@@ -49,6 +50,13 @@ class EchoLoop:
             answer = wsgi.answer("POST", "200 OK", [], content, keep_alive)
             del found
             self.loop.finish(connection, answer, keep_alive)
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 @contextmanager

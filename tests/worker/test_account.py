@@ -35,6 +35,15 @@ def test_bodies_wait_in_order_of_arrival():
     assert account.bodies == 90
 
 
+def test_body_of_exactly_the_free_bytes_is_admitted():
+    account = Account(100, 100)
+    first, second = holder(), holder()
+    assert account.reserve(first, 100)
+    assert not account.reserve(second, 100)
+    account.release(first)
+    assert account.grant_next() is second
+
+
 def test_connection_that_goes_away_leaves_the_queue():
     account = Account(100, 100)
     first, second, third = holder(), holder(), holder()

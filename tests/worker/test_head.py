@@ -42,6 +42,17 @@ def test_target_is_split_into_path_and_query(target, path, query, host):
     assert (environ["PATH_INFO"], environ["QUERY_STRING"], environ["HTTP_HOST"]) == (path, query, host)
 
 
+def test_head_with_100_headers_is_accepted():
+    fields = MANY[: MANY.rindex(b"A99")]  # and Host
+    assert len(parse(fields=b"Host: x\r\n" + fields).environ) > 100
+
+
+def test_path_below_script_name_is_relative_to_it(monkeypatch):
+    monkeypatch.setitem(head._BASE, "SCRIPT_NAME", "/classifier")
+    environ = parse(b"GET /classifier/health HTTP/1.1").environ
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/classifier", "/health")
+
+
 def test_header_with_an_underscore_is_not_taken_for_one_with_a_hyphen():
     environ = parse(fields=b"Host: x\r\nX-User: a\r\nX_User: b\r\nAccept: c\r\nAccept: d\r\n").environ
     assert environ["HTTP_X_USER"] == "a"

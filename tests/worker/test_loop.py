@@ -8,16 +8,20 @@ import weakref
 
 import pytest
 
-from app.worker import limits, loop
+from app.worker import limits, load_table, loop
 from app.worker.connection import Connection, State
-from tests.worker.serving import GET, POST, TIMEOUT, connect, echo, problem, read_until, read_until_closed, upload
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+from tests.worker.serving import (
+    GET,
+    POST,
+    TIMEOUT,
+    connect,
+    echo,
+    problem,
+    read_until,
+    read_until_closed,
+    upload,
+    wait_until,
+)
 
 
 def test_connection_is_kept_and_pipelined_requests_are_answered_in_order():
@@ -209,6 +213,179 @@ def test_least_recently_used_idle_connection_is_closed_at_the_bound():
             assert read_until(busy, b"hello").startswith(b"HTTP/1.1 200 OK")
 
 
+def test_idle_connection_is_closed_at_the_bound_rather_than_an_older_unfinished_head():
+    with echo() as served, connect(served) as unfinished:
+        served.loop._max_connections = 2
+        unfinished.sendall(GET[:-1])
+        wait_until(lambda: served.account.buffers == len(GET) - 1)
+        with connect(served) as idle:
+            idle.sendall(GET)
+            assert idle.recv(65536).startswith(b"HTTP/1.1 200 OK")
+            with connect(served):
+                assert read_until_closed(idle) == b""
+                unfinished.sendall(GET[-1:])
+                assert unfinished.recv(65536).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_as_many_connections_as_the_bound_are_kept():
+    with echo() as served, connect(served) as first, connect(served) as second:
+        served.loop._max_connections = 2
+        for _ in range(2):
+            for client in (first, second):
+                client.sendall(GET)
+                assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_connections_leave_64_files_for_others_if_the_limit_of_open_files_is_low(monkeypatch):
+    monkeypatch.setattr(loop.resource, "getrlimit", lambda _: (65, 65))
+    with echo() as served, connect(served) as first:
+        wait_until(lambda: served.loop._connections)
+        with connect(served) as second:
+            assert read_until_closed(first) == b""
+            second.sendall(GET)
+            assert second.recv(65536).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_connection_whose_request_is_with_the_application_is_never_closed_for_memory():
+    with echo() as served, connect(served) as first, connect(served) as second:
+        served.account.buffer_limit = 10_000
+        given = hold_answers(served)
+        first.sendall(POST)
+        wait_until(lambda: given)
+        second.sendall(GET[:-2] + b"A: " + b"b" * 20_000)
+        assert read_until_closed(second) == b""
+        release_answers(served, given)
+        assert first.recv(65536).endswith(b"hello")
+
+
+def test_connection_that_does_not_take_a_large_answer_is_closed_when_it_holds_too_much():
+    size = 20_000_000
+    with echo(max_body=size, buffers=100_000) as served, connect(served) as client:
+        client.sendall(upload(size) + bytes(size))
+        wait_until(lambda: not served.loop._connections)
+        assert served.account.buffers == 0
+
+
+def test_connection_is_moved_to_another_worker_after_its_answer():
+    with echo() as served, connect(served) as client:
+        served.loop._acceptor.moves_one = lambda: True
+        client.sendall(GET)
+        assert b"\r\nConnection: close\r\n" in read_until_closed(client)
+
+
+def test_connection_with_more_pipelined_requests_is_not_moved():
+    with echo() as served, connect(served) as client:
+        served.loop._acceptor.moves_one = lambda: True
+        client.sendall(POST + POST)
+        answers = read_until_closed(client)
+    assert answers.count(b"HTTP/1.1 200 OK") == 2
+    assert answers.count(b"\r\nConnection: close\r\n") == 1
+
+
+def test_connection_whose_request_is_with_the_application_is_reported_as_active(monkeypatch):
+    monkeypatch.setattr(loop, "_ACTIVE_SECONDS", -1)  # whenever its request came
+    with echo() as served, connect(served) as idle, connect(served) as busy:
+        given = hold_answers(served)
+        busy.sendall(POST)
+        idle.sendall(b"\r\n")
+        wait_until(lambda: given and len(served.loop._connections) == 2)
+        looks = count_looks(served)
+        for _ in range(2):
+            assert looks.acquire(timeout=TIMEOUT)
+        assert load_table.fewest() == 1
+        release_answers(served, given)
+        assert busy.recv(65536).endswith(b"hello")
+        wait_until(lambda: load_table.fewest() == 0)
+
+
+def test_connection_is_reported_as_active_for_a_second_after_its_request(monkeypatch):
+    monkeypatch.setattr(loop, "_ACTIVE_SECONDS", TIMEOUT)
+    with echo() as served, connect(served) as client:
+        client.sendall(POST)
+        assert client.recv(65536).endswith(b"hello")
+        looks = count_looks(served)
+        for _ in range(2):
+            assert looks.acquire(timeout=TIMEOUT)
+        assert load_table.fewest() == 1
+        monkeypatch.setattr(loop, "_ACTIVE_SECONDS", 0)
+        wait_until(lambda: load_table.fewest() == 0)
+
+
+def count_looks(served):
+    """A semaphore that counts the sweeps from now on. The first one may have begun before."""
+    looks = threading.Semaphore(0)
+    served.loop._acceptor.look = looks.release
+    return looks
+
+
+def test_new_and_closed_connections_are_reported_at_once(monkeypatch):
+    monkeypatch.setattr(loop, "_SWEEP_SECONDS", 60)
+    with echo() as served:
+        load_table.report(2, 9)
+        try:
+            with connect(served):
+                wait_until(lambda: load_table.fewest() == 1)
+            wait_until(lambda: load_table.fewest() == 0)
+        finally:
+            load_table.remove(2)
+
+
+def test_queued_requests_are_answered_without_a_pause(monkeypatch):
+    monkeypatch.setattr(loop, "_SWEEP_SECONDS", 60)
+    release = threading.Event()
+    with (
+        echo(answered=lambda: release.wait(TIMEOUT)) as served,
+        connect(served) as first,
+        connect(served) as second,
+        connect(served) as third,
+    ):
+        for client in (first, second, third):
+            client.sendall(POST)
+        release.set()
+        for client in (first, second, third):
+            assert client.recv(65536).endswith(b"hello")
+
+
+def test_load_is_compared_with_the_other_workers_again_and_again():
+    with echo() as served:
+        looks = count_looks(served)
+        for _ in range(2):
+            assert looks.acquire(timeout=TIMEOUT)
+
+
+def test_memory_is_not_released_while_a_request_is_answered(monkeypatch):
+    released = []
+    monkeypatch.setattr(loop.memory, "release", lambda: released.append(True))
+    with echo() as served, connect(served) as slow, connect(served) as quick:
+        given = hold_answers(served)
+        slow.sendall(POST)
+        wait_until(lambda: given)
+        del served.loop.finish
+        quick.sendall(GET)
+        assert quick.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        released.clear()
+        looks = count_looks(served)
+        for _ in range(2):
+            assert looks.acquire(timeout=TIMEOUT)
+        assert not released
+        served.loop.post(*given[0])
+        assert slow.recv(65536).endswith(b"hello")
+        wait_until(lambda: released)
+
+
+def hold_answers(served):
+    """Answer no request, as if the application took long. Returns the list that the answers go to."""
+    given = []
+    served.loop.finish = lambda *answer: given.append(answer)
+    return given
+
+
+def release_answers(served, given):
+    del served.loop.finish
+    for answer in given:
+        served.loop.post(*answer)
+
+
 def test_unfinished_heads_are_closed_when_they_hold_too_much():
     with echo() as served, connect(served) as first, connect(served) as second:
         served.account.buffer_limit = 30_000
@@ -261,17 +438,17 @@ def test_stop_waits_neither_for_idle_connections_nor_for_stalled_uploads(monkeyp
         assert time.monotonic() - started < 3
 
 
-def test_answer_from_another_thread_is_sent_by_the_loop():
-    with echo() as served, connect(served) as client:
-        given = []
-        served.loop.finish = lambda *answer: given.append(answer)
-        client.sendall(POST)
-        wait_until(lambda: given)
-        del served.loop.finish
-        served.loop.post(*given[0])
-        assert client.recv(65536).endswith(b"hello")
-        client.sendall(POST)
-        assert client.recv(65536).endswith(b"hello")
+def test_answers_from_other_threads_are_sent_by_the_loop():
+    with echo() as served, connect(served) as first, connect(served) as second:
+        given = hold_answers(served)
+        for number, client in enumerate((first, second), 1):
+            client.sendall(POST)
+            wait_until(lambda number=number: len(given) == number)
+        release_answers(served, given)
+        for client in (first, second):
+            assert client.recv(65536).endswith(b"hello")
+            client.sendall(POST)
+            assert client.recv(65536).endswith(b"hello")
 
 
 def test_connection_has_no_reference_cycle():

@@ -88,6 +88,17 @@ def test_client_that_fills_a_slow_queue_is_refused_and_others_are_not(client, se
         assert not last.is_late
 
 
+def test_answer_lowers_the_number_of_its_clients_requests_by_one():
+    queue = RequestQueue(4, 100)
+    queue._seconds = 1.0
+    fill(queue, limits.ADMIT_ALWAYS)
+    first, _ = queue.pop(0)
+    queue.done(first, 1)
+    last, too_many = fill(queue, 2)
+    assert not last.is_late
+    assert too_many.is_late
+
+
 def test_long_queue_of_quick_uploads_is_accepted():
     queue = RequestQueue(4, 100)
     for number in range(30):
@@ -95,6 +106,19 @@ def test_long_queue_of_quick_uploads_is_accepted():
         queue.pop(number / 100)
         queue.done(quick, number / 100 + 0.01)
     assert not any(waiting.is_late for waiting in fill(queue, 100))
+
+
+def test_time_in_which_uploads_overlap_is_counted_once():
+    queue = RequestQueue(4, 100)
+    for number in range(30):  # two in 0.8 s, at the same time
+        first, second = fill(queue, 2)
+        queue.pop(number)
+        queue.pop(number)
+        queue.done(first, number + 0.4)
+        queue.done(second, number + 0.8)
+    fill(queue, limits.ADMIT_ALWAYS)  # 1.6 s
+    (last,) = fill(queue, 1)
+    assert not last.is_late
 
 
 def test_clients_are_forgotten_when_their_requests_are_answered():
@@ -113,3 +137,28 @@ def test_many_requests_without_a_body_do_not_keep_uploads_waiting():
     order = [queue.pop(0)[0] for _ in range(21)]
     assert order.index(image) == limits.QUICK_IN_ROW
     assert [each for each in order if each is not image] == pages
+
+
+def test_next_upload_comes_after_as_many_requests_without_a_body_as_the_first_one():
+    queue = RequestQueue(4, 100)
+    images = fill(queue, 2)
+    fill(queue, 20, size=0)
+    order = [queue.pop(0)[0] for _ in range(22)]
+    assert [order.index(image) for image in images] == [limits.QUICK_IN_ROW, 2 * limits.QUICK_IN_ROW + 1]
+
+
+def test_bodies_that_fill_the_bound_exactly_are_answered_at_once():
+    queue = RequestQueue(4, 100)
+    fill(queue, 2, size=50)
+    assert queue.pop(0)
+    assert queue.pop(0)
+
+
+def test_refused_request_does_not_mark_the_next_one_of_its_connection_as_late():
+    queue = RequestQueue(4, 100)
+    (connection,) = fill(queue, 1, size=0)
+    connection.is_late = True
+    assert queue.pop(0) == (connection, math.inf)
+    queue.done(connection, 0)
+    queue.add(connection)
+    assert queue.pop(0) == (connection, 0)

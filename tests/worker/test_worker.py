@@ -1,5 +1,7 @@
 """The threads of the worker: a new leader takes over while an answer takes long."""
 
+import io
+import os
 import socket
 import threading
 import time
@@ -7,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from app.worker import Worker, load_table
+from app.worker import Worker, head, load_table
 from app.worker.worker import _Leader
-from tests.worker.serving import GET, POST, TIMEOUT, read_until
+from tests.worker.serving import GET, POST, TIMEOUT, read_until, wait_until
 
 
 class Application:
@@ -24,6 +26,9 @@ class Application:
         if environ["REQUEST_METHOD"] == "POST":
             self.seconds.append(environ["quintet.queue_seconds"])
             assert self.release.wait(TIMEOUT)
+        if environ["PATH_INFO"] == "/broken":
+            raise RuntimeError("out of luck")
+        self.environ = environ
         start_response("200 OK", [])
         return [environ["wsgi.input"].read() or b"quick"]
 
@@ -34,14 +39,16 @@ def served(monkeypatch):
     monkeypatch.setattr("os.getppid", lambda: 1)
     worker = Worker.__new__(Worker)
     worker.alive, worker.ppid, worker.age, worker.wsgi = True, 1, 1, Application()
-    worker.cfg = SimpleNamespace(threads=4, keepalive=60, graceful_timeout=5, workers=1)
-    worker.notify = lambda: None
+    worker.cfg = SimpleNamespace(threads=4, keepalive=650, graceful_timeout=5, workers=1)
+    worker.notifications = []
+    worker.notify = lambda: worker.notifications.append(time.monotonic())
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as silent:
         listener.setblocking(False)
         worker.sockets, worker.PIPE = [SimpleNamespace(sock=listener)], [silent.fileno()]
         worker.port = listener.getsockname()[1]
         monkeypatch.setattr("app.worker.worker.select", SimpleNamespace(select=_tick))
         thread = threading.Thread(target=worker.run)
+        worker.thread = thread
         thread.start()
         yield worker
         worker.wsgi.release.set()
@@ -90,10 +97,63 @@ def test_one_leader_is_left_after_answers_that_took_long(served):
         assert leaders() == 2
         served.wsgi.release.set()
         read_until(slow, b"hello")
-        deadline = time.monotonic() + TIMEOUT
-        while leaders() > 1:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        wait_until(lambda: leaders() == 1)
+
+
+def test_application_that_fails_is_answered_with_500(served, caplog):
+    with connect(served) as client:
+        client.sendall(b"GET /broken HTTP/1.1\r\nHost: x\r\n\r\n" + GET)
+        assert read_until(client, b"quick").startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+    assert "out of luck" in caplog.text
+
+
+def test_application_is_told_the_addresses_of_server_and_client(served):
+    with connect(served) as client:
+        client.sendall(GET)
+        read_until(client, b"quick")
+    environ = served.wsgi.environ
+    assert (environ["SERVER_NAME"], environ["SERVER_PORT"]) == ("127.0.0.1", str(served.port))
+    assert environ["REMOTE_ADDR"] == "127.0.0.1"
+
+
+def test_application_is_told_how_long_its_request_was_queued():
+    worker = Worker.__new__(Worker)
+    worker.alive, worker.wsgi, worker._server = True, Application(), {}
+    request = head.parse(GET)
+    request.environ["wsgi.input"] = io.BytesIO()
+    worker._answer(SimpleNamespace(request=request, address=("192.0.2.1", 0)), 1.5)
+    assert worker.wsgi.environ["quintet.queue_seconds"] == 1.5
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_connection_is_not_kept_when_the_worker_stops(alive):
+    worker = Worker.__new__(Worker)
+    worker.alive, worker.wsgi, worker._server = alive, Application(), {}
+    request = head.parse(GET)
+    request.environ["wsgi.input"] = io.BytesIO()
+    _, answer, keep_alive = worker._answer(SimpleNamespace(request=request, address=("192.0.2.1", 0)), 0.0)
+    assert keep_alive == alive
+    assert (b"\r\nConnection: close\r\n" in answer) == (not alive)
+
+
+def test_gunicorn_is_notified_while_the_worker_serves(served):
+    wait_until(lambda: len(served.notifications) > 2)  # without them, gunicorn would kill the worker
+
+
+def test_signal_is_read_from_gunicorns_pipe():
+    woken, wake = os.pipe()
+    os.set_blocking(woken, False)
+    worker = Worker.__new__(Worker)
+    worker.PIPE, worker.notify, worker._lock = [woken, wake], lambda: None, threading.Lock()
+    worker._leader = SimpleNamespace(since=None)
+    try:
+        os.write(wake, b"1")
+        worker._tick()
+        with pytest.raises(BlockingIOError):
+            os.read(woken, 1)
+    finally:
+        os.close(woken)
+        os.close(wake)
 
 
 def leaders():
@@ -113,6 +173,93 @@ def test_health_is_answered_while_every_thread_is_busy(served):
                 read_until(client, b"hello")
     assert len(served.wsgi.seconds) == 6
     assert max(served.wsgi.seconds) < TIMEOUT
+
+
+class FakeLoop:
+    """Gives out one request, and calls `between` before it says that there are no more."""
+
+    def __init__(self, between):
+        self.finished, self.posted, self._requests, self._between = [], [], ["request"], between
+
+    def next(self):
+        if self._requests:
+            return self._requests.pop(), 0.0
+        self._between()
+        return None
+
+    def finish(self, *answer):
+        self.finished.append(answer)
+
+    def post(self, *answer):
+        self.posted.append(answer)
+
+
+@pytest.fixture
+def leading():
+    """A worker with a leader that has one request to answer."""
+    worker = Worker.__new__(Worker)
+    worker.alive, worker._lock, worker._finished = True, threading.Lock(), threading.Event()
+    worker._leader = _Leader(worker)
+    return worker
+
+
+def test_leader_that_waits_for_requests_is_not_taken_for_one_that_answers(leading):
+    seen = []
+    leading._loop = FakeLoop(lambda: seen.append(leading._leader.since))
+    leading._answer = lambda *_: seen.append(leading._leader.since) or ("connection", b"answer", True)
+    leading.lead(leading._leader)
+    assert isinstance(seen[0], float)
+    assert seen[1] is None
+    assert leading._loop.finished == [("connection", b"answer", True)]
+    assert leading._finished.is_set()
+    assert leading.alive
+
+
+def test_leader_that_was_replaced_posts_its_answer_and_leaves_the_loop_to_the_new_one(leading):
+    def answer(*_):
+        leading._leader = _Leader(leading)
+        return "connection", b"answer", True
+
+    replaced, leading._answer = leading._leader, answer
+    leading._loop = FakeLoop(lambda: pytest.fail("two threads run the loop"))
+    leading.lead(replaced)
+    assert leading._loop.posted == [("connection", b"answer", True)]
+    assert leading._loop.finished == []
+    assert not leading._finished.is_set()
+
+
+@pytest.mark.parametrize(("seconds_ago", "is_replaced"), [(None, False), (0, False), (60, True)])
+def test_leader_is_replaced_only_if_its_answer_takes_long(leading, monkeypatch, seconds_ago, is_replaced):
+    monkeypatch.setattr("app.worker.worker._LONG_SECONDS", 30)
+    replaced = []
+    leading.cfg, leading.notify = SimpleNamespace(threads=100), lambda: None
+    leading._replace_leader = lambda: replaced.append(True)
+    leading.PIPE = os.pipe()
+    try:
+        os.write(leading.PIPE[1], b"1")
+        leading._leader.since = None if seconds_ago is None else time.monotonic() - seconds_ago
+        leading._tick()
+    finally:
+        for end in leading.PIPE:
+            os.close(end)
+    assert bool(replaced) == is_replaced
+
+
+def test_connections_are_kept_as_long_as_gunicorns_setting_says(served):
+    with connect(served) as client:
+        client.sendall(GET)
+        read_until(client, b"quick")
+        (connection,) = served._loop._connections
+        wait_until(lambda: connection.deadline - connection.since == 650)
+
+
+def test_worker_ends_if_gunicorns_master_has_ended(served):
+    with connect(served) as client:
+        client.sendall(GET)
+        read_until(client, b"quick")
+    served.ppid = 2
+    served.thread.join(TIMEOUT)
+    assert not served.thread.is_alive()
 
 
 def test_worker_whose_loop_fails_ends_so_that_another_one_is_started(caplog):
