@@ -6,7 +6,7 @@ FROM ${PYTHON_IMAGE} AS dependencies
 COPY requirements.txt docker/unused-files.txt docker/compile.py /build/
 RUN python -m venv /opt/venv \
     && /opt/venv/bin/pip install --require-hashes --no-compile --no-cache-dir --quiet -r /build/requirements.txt
-# Bytecode gets a tree of its own, because that of the standard library cannot be added beside its source without
+# Bytecode gets a separate tree, because that of the standard library cannot be stored beside its source without
 # changing the base image.
 ENV PYTHONPYCACHEPREFIX=/opt/bytecode PYTHONDONTWRITEBYTECODE=1
 WORKDIR /opt/venv/lib/python3.13/site-packages
@@ -22,7 +22,7 @@ WORKDIR /app
 COPY ${MODEL} ${MODEL}
 COPY gunicorn.conf.py ./
 COPY app app
-# Readable for everybody and writable for nobody, independent of the umask of the checkout.
+# Readable for all users and writable for none, independent of the umask of the checkout.
 RUN python /build/compile.py . && chmod -R a=rX . /opt/bytecode/app \
     && mkdir /code && cp --archive --parents /app/app /app/gunicorn.conf.py /opt/bytecode/app /code
 

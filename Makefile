@@ -24,7 +24,7 @@ check: lint types test-app ## Check style and types and test the app, in under a
 test: test-app test-server .venv-train/tests-ready ## Run the tests of the app, of training, and every command of the README
 	$(TRAIN)/$(PYTEST) -n 2 --dist loadfile tests/test_readme.py tests/training
 
-# What needs TensorFlow, a browser or other programs has targets of its own.
+# Tests that need TensorFlow, a browser or other programs have other targets.
 test-app: .venv-dev/ready .venv/ready
 	$(DEV)/$(PYTEST) $(addprefix --ignore=tests/,browser deploy image load server training test_readme.py)
 
@@ -56,14 +56,14 @@ sbom: image .venv-dev/ready ## List the packages of the image in sbom.json, as C
 # Read by docker/build.sh: make test-image PYTHON_IMAGE=mirror/python:3.13-slim BUILD_FLAGS="--network host"
 export IMAGE PYTHON_IMAGE MODEL ENGINE BUILD_FLAGS
 
-# wrk and slowhttptest are Debian packages. One of the other servers runs Keras.
+# wrk and slowhttptest are Debian packages. .venv-train, because one of the other servers runs Keras.
 bench: .venv-train/tests-ready .venv/ready ## Compare with other servers, about 20 minutes; ARGS="--quick" for a first look
 	@$(TRAIN)/python -m bench $(ARGS)
 
 soak: .venv-dev/ready .venv/ready ## Slow clients, overload, restarts, leaks, about 10 minutes; ARGS="--quick"
 	@$(DEV)/python -m bench.soak $(ARGS)
 
-test-load: .venv-dev/ready .venv/ready ## The same as soak in short, as tests
+test-load: .venv-dev/ready .venv/ready ## A short version of soak, as tests
 	$(DEV)/$(PYTEST) tests/load
 
 lint: .venv-dev/ready ## Check style and format
@@ -98,8 +98,8 @@ PEERS = $(patsubst %/requirements.in,%,$(wildcard bench/peers/*/requirements.in)
 clean: ## Remove the environments
 	rm -rf .venv .venv-dev .venv-train bench/.made
 
-# An environment is made again when its list of pinned packages changes. "ready" is written last, so that one whose
-# installation was interrupted does not count.
+# An environment is installed again when its list of pinned packages changes. "ready" is written last, so that an
+# interrupted installation is repeated.
 .venv/ready: requirements.txt
 	@echo "Installing what serving needs into .venv (10 s) ..."
 	@rm -rf .venv && $(PYTHON) -m venv .venv

@@ -33,7 +33,7 @@ def model() -> Response:
 
 
 def queue_seconds() -> float:
-    """Seconds that the request waited for a thread. Only app/worker reports them; on other servers it is 0."""
+    """Seconds for which the server has queued the request. Only app/worker reports them; on other servers it is 0."""
     return request.environ.get("quintet.queue_seconds", 0)
 
 

@@ -29,7 +29,7 @@ _TRANSPOSE_TO_UPRIGHT = {
 }
 
 warnings.filterwarnings("ignore", module="PIL")  # about unusual metadata; the operator cannot act on them
-Image.MAX_IMAGE_PIXELS = None  # `_open` checks a limit of its own after reading the header; Pillow's would only warn
+Image.MAX_IMAGE_PIXELS = None  # `_open` checks the limit after reading the header; Pillow's own check would only warn
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
