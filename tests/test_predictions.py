@@ -41,6 +41,15 @@ def test_time_in_the_servers_queue_counts_for_the_timeout(app, predict, monkeypa
     assert timeouts == [0.5]
 
 
+def test_other_images_of_a_request_that_has_begun_wait_longer(app, cat, monkeypatch):
+    classifier, timeouts = app.extensions["classifier"], []
+    acquire = classifier.acquire
+    monkeypatch.setattr(classifier, "acquire", lambda timeout: (timeouts.append(timeout), acquire(timeout))[1])
+    sent = [Upload("a.jpg", cat), Upload("b.jpg", cat)]
+    predictions.predict_all(classifier, sent, 1, False, Config.max_pixels)
+    assert timeouts == [5, 30]
+
+
 def test_server_says_how_long_a_request_was_queued(client, cat):
     answer = client.post("/predict", data=cat, content_type="image/jpeg", environ_base={"quintet.queue_seconds": 5.0})
     assert answer.status_code == 503

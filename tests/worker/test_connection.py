@@ -265,6 +265,12 @@ def test_after_a_stop_an_upload_is_read_as_long_as_it_brings_something_in_3_seco
     assert expire(connection) == 408
 
 
+def test_after_a_stop_an_upload_that_brings_nothing_for_3_seconds_is_408(pair):
+    connection = receive(pair, upload(20) + b"abc")
+    connection.stop(connection.since)
+    assert expire(connection) == 408
+
+
 def test_after_a_stop_a_kept_connection_is_idle_for_half_a_second(pair):
     connection = receive(pair, POST)
     connection.stop(0)

@@ -5,11 +5,14 @@ import socket
 import threading
 import time
 import weakref
+from selectors import EVENT_READ, EVENT_WRITE
 
 import pytest
 
 from app.worker import limits, load_table, loop
+from app.worker.account import Account
 from app.worker.connection import Connection, State
+from app.worker.request_queue import RequestQueue
 from tests.worker.serving import (
     GET,
     POST,
@@ -318,6 +321,20 @@ def count_looks(served):
     return looks
 
 
+def test_connection_that_no_other_worker_accepts_is_accepted_soon(monkeypatch):
+    monkeypatch.setattr(loop, "_SWEEP_SECONDS", 60)
+    load_table.report(2, 0)
+    try:
+        with echo() as served, connect(served) as first:
+            wait_until(lambda: served.loop._connections)
+            with connect(served) as second:  # left to worker 2, which has fewer
+                for client in (first, second):
+                    client.sendall(POST)
+                    assert client.recv(65536).endswith(b"hello")
+    finally:
+        load_table.remove(2)
+
+
 def test_new_and_closed_connections_are_reported_at_once(monkeypatch):
     monkeypatch.setattr(loop, "_SWEEP_SECONDS", 60)
     with echo() as served:
@@ -332,14 +349,17 @@ def test_new_and_closed_connections_are_reported_at_once(monkeypatch):
 
 def test_queued_requests_are_answered_without_a_pause(monkeypatch):
     monkeypatch.setattr(loop, "_SWEEP_SECONDS", 60)
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
     with (
-        echo(answered=lambda: release.wait(TIMEOUT)) as served,
+        echo(answered=lambda: (begun.set(), release.wait(TIMEOUT))) as served,
         connect(served) as first,
         connect(served) as second,
         connect(served) as third,
     ):
-        for client in (first, second, third):
+        wait_until(lambda: len(served.loop._connections) == 3)
+        first.sendall(POST)
+        assert begun.wait(TIMEOUT)
+        for client in (second, third):
             client.sendall(POST)
         release.set()
         for client in (first, second, third):
@@ -449,6 +469,24 @@ def test_answers_from_other_threads_are_sent_by_the_loop():
             assert client.recv(65536).endswith(b"hello")
             client.sendall(POST)
             assert client.recv(65536).endswith(b"hello")
+
+
+def test_request_is_queued_once_although_its_connection_is_still_written_to():
+    account, queue = Account(1000, 1000), RequestQueue(4, 1000)
+    here, there = socket.socketpair()
+    with here, there:
+        here.setblocking(False)
+        connection = Connection(here, ("", 0), account, 1000, 60)
+        unstarted = loop.Loop(1, [], account, queue, None)
+        try:
+            there.sendall(upload(5, b"Expect: 100-continue") + b"hello")
+            unstarted._handle(connection, EVENT_READ)
+            unstarted._handle(connection, EVENT_WRITE)  # as if 100 Continue had not been sent at once
+            assert queue.pop(0)[0] is connection
+            assert queue.pop(0) is None
+        finally:
+            unstarted._close(connection)
+            load_table.remove(1)
 
 
 def test_connection_has_no_reference_cycle():

@@ -108,6 +108,18 @@ def test_long_queue_of_quick_uploads_is_accepted():
     assert not any(waiting.is_late for waiting in fill(queue, 100))
 
 
+def test_one_slow_upload_among_quick_ones_does_not_refuse_others():
+    queue = RequestQueue(4, 100)
+    for number in range(30):
+        (quick,) = fill(queue, 1)
+        queue.pop(number)
+        queue.done(quick, number + 0.01)
+    (slow,) = fill(queue, 1)
+    queue.pop(30)
+    queue.done(slow, 31)
+    assert not any(waiting.is_late for waiting in fill(queue, 10))
+
+
 def test_time_in_which_uploads_overlap_is_counted_once():
     queue = RequestQueue(4, 100)
     for number in range(30):  # two in 0.8 s, at the same time
