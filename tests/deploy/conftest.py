@@ -121,7 +121,12 @@ def cloud_and_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
         "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "1",
         "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1",
         "CLOUDSDK_SURVEY_DISABLE_PROMPTS": "1",
-        "SMOKE_WAIT": "5",
+        "SMOKE_LIMIT": "5",
+        "BALANCER_LIMIT": "5",
+        "PROPAGATION_LIMIT": "120",
+        "PROPAGATION_INTERVAL": "0.2",
+        "TRANSIENT_LIMIT": "30",
+        "TRANSIENT_INTERVAL": "0.2",
     }
     with fast_gcloud(home, environment) as variables:
         checkout = Checkout(home / "checkout", environment | variables)
