@@ -2,6 +2,7 @@
 # The code that all deploy.sh and teardown.sh scripts share. They source this file and call `begin`.
 #
 #   lib/shell.sh      run, capture, query: show commands, execute them, or only print them with --dry-run
+#   lib/propagation.sh retries while a change of this run takes effect, and all limits of waiting
 #   lib/settings.sh   command line arguments and deploy/<env>.env
 #   lib/checks.sh     checks before the first change: tools, login, project, commit, bundle
 #   lib/project.sh    APIs, service accounts and roles: created if they are missing
@@ -20,10 +21,11 @@
 #
 # Sets:  TARGET  cloudrun, functions, gae, gke or gce
 #        VERB    deploy or teardown
+#        CLOUDSDK_CORE_PROJECT  exported; the project of all gcloud commands
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-for file in shell settings checks project image access remove; do
+for file in shell propagation settings checks project image access remove; do
   # shellcheck source=/dev/null
   source "deploy/lib/$file.sh"
 done
@@ -36,6 +38,8 @@ begin() {
   shift 2
   read_arguments "$@"
   read_settings "deploy/$ENVIRONMENT.env"
+  export CLOUDSDK_CORE_PROJECT=$PROJECT # some gcloud commands have no --project, and would use the configured project
+  if $DRY_RUN; then echo "export CLOUDSDK_CORE_PROJECT=$PROJECT"; fi
   check_tools
   check_project
   if [ "$VERB" = deploy ]; then

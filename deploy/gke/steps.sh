@@ -31,6 +31,7 @@ ensure_cluster() {
   run gcloud container clusters create-auto "$NAME" --region="$REGION" --project="$PROJECT" --release-channel=regular \
     --network="$NAME" --subnetwork="$NAME" --enable-private-nodes --enable-dns-access \
     --service-account="$(account_email "$NAME-nodes")" || die "could not create the cluster. $(hint)"
+  record_change "$PROJECT.svc.id.goog" # the pool of Workload Identity
 }
 
 # set_kubeconfig: before every gcloud command that writes kubectl's configuration; `clusters create` does, too.
@@ -110,6 +111,6 @@ roll_back() {
   if [ "$PREVIOUS" = "$RELEASE" ]; then die "$RELEASE was already deployed, so there is no other release to restore."; fi
   step "Roll back to $PREVIOUS"
   run "${KUBECTL[@]}" rollout undo deployment/quintet || die "could not roll back. $(hint)"
-  run "${KUBECTL[@]}" rollout status deployment/quintet --timeout="${ROLLOUT_LIMIT:-900}s" || die "could not roll back to $PREVIOUS. $(hint)"
+  run "${KUBECTL[@]}" rollout status deployment/quintet --timeout="${ROLLOUT_LIMIT}s" || die "could not roll back to $PREVIOUS. $(hint)"
   die "rolled back to $PREVIOUS, which was never interrupted."
 }

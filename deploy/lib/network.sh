@@ -83,20 +83,38 @@ capture_port() {
 }
 
 # smoke_test_public: through the load balancer. A new one takes minutes until it answers.
-smoke_test_public() { smoke_test "$(public_url)" 600; }
+smoke_test_public() { smoke_test "$(public_url)" "$BALANCER_LIMIT"; }
+
+# keep_open COMMAND...: run a tunnel, and again when it ends, until this process is terminated.
+keep_open() {
+  local tunnel=
+  trap 'kill "$tunnel" 2>/dev/null; exit 0' TERM
+  while true; do
+    "$@" >/dev/null 2>&1 &
+    tunnel=$!
+    wait "$tunnel" || true
+    log "The tunnel was closed; opening it again ..."
+    sleep "$TUNNEL_INTERVAL"
+  done
+}
 
 # smoke_test_tunnel PORT COMMAND...: through the tunnel that COMMAND opens on the local PORT.
 smoke_test_tunnel() {
-  local port=$1 status=0
+  local port=$1 status=0 tunnel
   shift
   step "Open a tunnel, because the address $ADDRESS is internal"
-  if $DRY_RUN; then echo "$(quote "$@") &"; else
-    log "+ $(quote "$@") &"
-    "$@" >/dev/null &
+  if $DRY_RUN; then
+    echo "$(quote "$@") &"
+    run_smoke_test "http://localhost:$port" "$BALANCER_LIMIT"
+    echo 'kill %1'
+    return
   fi
-  smoke_test "http://localhost:$port" 600 || status=1
-  if $DRY_RUN; then echo 'kill %1'; else { kill $! && wait $!; } 2>/dev/null || true; fi
-  return $status
+  log "+ $(quote "$@") &"
+  keep_open "$@" &
+  tunnel=$!
+  run_smoke_test "http://localhost:$port" "$BALANCER_LIMIT" || status=$?
+  { kill "$tunnel" && wait "$tunnel"; } 2>/dev/null || true
+  check_reached "$status" "http://localhost:$port"
 }
 
 show_public_url() {
@@ -110,13 +128,12 @@ show_public_url() {
   show_url "$(public_url)"
 }
 
-# show_tunnel PORT COMMAND...
+# show_tunnel COMMANDS: COMMANDS open a tunnel on port 8080 of the user's machine.
 show_tunnel() {
-  local port=$1
-  shift
   if $DRY_RUN; then return; fi
-  log "The address inside the network $NAME is http://$ADDRESS. To reach it from this machine, keep this running: $(quote "$@")"
-  show_url "http://localhost:$port"
+  log "The address inside the network $NAME is http://$ADDRESS. To reach it from your machine, keep this running:"
+  log "  $1"
+  show_url http://localhost:8080
 }
 
 # list_resources DESCRIPTION COLLECTION FILTER: list all resources of a Compute Engine collection for removal, global and regional.
@@ -125,7 +142,9 @@ list_resources() {
   read -ra collection <<<"$2"
   resources=$(query gcloud compute "${collection[@]}" list --project="$PROJECT" --filter="$3" --format='value[separator=" "](name,region.basename())') || exit 1
   while read -r name region; do
-    if [ -z "$name" ]; then continue; fi
+    case $2/$name in
+      */ | firewall-rules/gke-*) continue ;; # GKE deletes its own rules with the cluster
+    esac
     flags=(--project="$PROJECT" --quiet)
     if [ -n "$region" ]; then
       flags+=(--region="$region")

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Run commands, show them, or only print them.
 #
-#   run COMMAND...            execute a command that changes something
+#   run COMMAND...            execute a command that changes something; temporary errors are retried
 #   capture NAME COMMAND...   store the output of a command in the variable NAME
 #   query COMMAND...          print the output of a read-only command; nothing if the resource does not exist
 #
@@ -47,20 +47,19 @@ quote() {
 # execute COMMAND...: show the errors of a command and keep them in ERROR_FILE for `hint`; its output stays where it is.
 execute() { { "$@" 2>&1 >&3 | tee "$ERROR_FILE" >&2; } 3>&1; }
 
-# run COMMAND...: a new service account is not known everywhere at once, so that error is retried.
-run() {
-  local retries=0
+# run COMMAND...: temporary errors are retried (lib/propagation.sh). run_once does not retry.
+run() { run_with retry "$@"; }
+run_once() { run_with execute "$@"; }
+
+run_with() {
+  local runner=$1
+  shift
   if $DRY_RUN; then
     quote "$@"
     return
   fi
   log "+ $(quote "$@")"
-  until execute "$@"; do
-    retries=$((retries + 1))
-    if [ $retries -gt "${MAX_RETRIES:-6}" ] || ! grep -qi 'service account .*does not exist' "$ERROR_FILE"; then return 1; fi
-    log "The new service account is not known everywhere yet; retrying in 10 s ..."
-    sleep 10
-  done
+  "$runner" "$@"
 }
 
 # capture NAME COMMAND...: NAME=$(COMMAND). In a dry run the value of NAME is the text $NAME.
@@ -73,19 +72,26 @@ capture() {
     return
   fi
   log "+ $_name=\$($(quote "$@"))"
-  _value=$(execute "$@") || die "could not read $_name. $(hint)"
+  _value=$(retry "$@") || die "could not read $_name. $(hint)"
   printf -v "$_name" %s "$_value"
 }
 
-# query COMMAND...: only a missing resource gives empty output. Every other error ends the script, because a missing
+# query COMMAND...: `gcloud compute ... list` exits with 0 even if it could not read everything. Only a missing resource gives empty output. Every other error ends the script, because a missing
 # permission must not be mistaken for a missing resource.
 query() {
-  if "$@" 2>"$ERROR_FILE"; then return; fi
-  if grep -qE 'NOT_FOUND|[Nn]ot found|Cannot find|does not contain an App Engine application' "$ERROR_FILE"; then return; fi
-  if $DRY_RUN && grep -qE 'SERVICE_DISABLED|has not been used in project' "$ERROR_FILE"; then return; fi # the dry run enabled no API
-  cat "$ERROR_FILE" >&2
-  die "command failed: $(quote "$@"). $(hint)"
+  local start
+  start=$(date +%s)
+  until "$@" 2>"$ERROR_FILE" && ! grep -q 'Some requests did not succeed' "$ERROR_FILE"; do
+    if $DRY_RUN && grep -qE 'SERVICE_DISABLED|has not been used in project' "$ERROR_FILE"; then return; fi # the dry run enabled no API
+    if wait_to_retry "$start"; then continue; fi
+    if is_not_found; then return; fi
+    cat "$ERROR_FILE" >&2
+    die "command failed: $(quote "$@"). $(hint)"
+  done
 }
+
+# is_not_found: whether the error in ERROR_FILE says that a resource does not exist.
+is_not_found() { grep -qE 'NOT_FOUND|[Nn]ot found|[Cc]ould not be found|Cannot find|does not contain an App Engine application' "$ERROR_FILE"; }
 
 # exists COMMAND...: whether the read-only command prints anything.
 exists() {
@@ -94,19 +100,34 @@ exists() {
   [ -n "$output" ]
 }
 
-# hint: how to fix the error in ERROR_FILE.
+# hint: how to fix the error in ERROR_FILE. A permission error names whose permission is missing.
 hint() {
-  local errors
+  local errors member
   errors=$(cat "$ERROR_FILE")
+  member=$(grep -oE '[a-z0-9-]+@[a-z0-9.-]*gserviceaccount\.com' "$ERROR_FILE" | sed -n 1p) || true
   case $errors in
+    *BILLING* | *"illing must be enabled"*)
+      echo "Billing is not enabled for $PROJECT. Link a billing account: https://console.cloud.google.com/billing/linkedaccount?project=$PROJECT"
+      ;;
+    *USER_PROJECT_DENIED*)
+      echo "gcloud sends a quota project that the caller may not use. Turn that off: gcloud config unset billing/quota_project"
+      ;;
+    *"cannot run builds in this region"*)
+      echo "This project may not build in $REGION. Set BUILD_REGION=global, or, on functions and App Engine, REGION to one of us-central1, us-west2, europe-west1, asia-east1, australia-southeast1, southamerica-east1."
+      ;;
     *SERVICE_DISABLED* | *"has not been used in project"*)
       echo "An API is not enabled, or was enabled a moment ago. Wait a minute and run the same command again."
       ;;
-    *"permitted customer"* | *"organization policy"*)
+    *"permitted customer"* | *"organization policy"* | *constraints/*)
       echo "An organization policy forbids this. Set PUBLIC=false, or ask the organization's administrator for an exception."
       ;;
-    *PERMISSION_DENIED* | *"does not have permission"* | *[Ff]orbidden* | *"do not have permission"*)
-      echo "The caller (gcloud config get account) lacks a role in $PROJECT. Ask the project's owner for the roles listed in deploy/README.md."
+    *PERMISSION_DENIED* | *"does not have"*permission* | *"does not have"*access* | *[Ff]orbidden* | *"do not have permission"* | *denied*)
+      case $member in
+        service-*) echo "Google's service agent $member lacks a role in $PROJECT. Google grants it when an API is enabled. Wait a few minutes and run the same command again." ;;
+        "$SERVICE"-build@* | *@appspot.*) echo "The build account $member lacks a role in $PROJECT, or the caller lacks roles/iam.serviceAccountUser on it (deploy/README.md)." ;;
+        ?*) echo "The caller (gcloud config get account) lacks roles/iam.serviceAccountUser on $member, or $member lacks a role in $PROJECT (deploy/README.md)." ;;
+        *) echo "The caller (gcloud config get account) lacks a role in $PROJECT. Ask the project's owner for the roles listed in deploy/README.md." ;;
+      esac
       ;;
     *UNAUTHENTICATED* | *"gcloud auth login"*)
       echo "Log in: gcloud auth login"

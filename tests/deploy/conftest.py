@@ -1,4 +1,12 @@
-"""Where the deploy scripts are run: a checkout of their own, the real gcloud, and Google simulated on loopback."""
+"""Fixtures for the deploy scripts: a checkout to run them in, the real gcloud, and a simulated Google Cloud.
+
+    checkout     a copy of this project with settings; a test runs scripts in it: `checkout.run("deploy/gke/deploy.sh")`
+    cloud        the simulated project, new for every test (simulator/)
+    deployed     `deployed("gke", PUBLIC="true")` puts the project into the state after a first deployment
+
+A test that needs a program which is missing is skipped and says so; it fails if CI is set (tests/requirements.py).
+FAST_GCLOUD=0 in the environment runs every gcloud command as its own process (fast_gcloud.py).
+"""
 
 import os
 import re
@@ -23,10 +31,6 @@ PROJECT = "quintet-staging"
 INVOKER = f"tester@{PROJECT}.iam.gserviceaccount.com"
 
 
-def pytest_collect_file() -> None:
-    requires("bash", "curl", "gcloud", "git", "kubectl", "openssl")
-
-
 @dataclass
 class Outcome:
     """What a script printed and how it ended."""
@@ -39,8 +43,8 @@ class Outcome:
         return f"exit {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
 
 
-class Workplace:
-    """A checkout of the project with settings, in which scripts run against the simulated cloud."""
+class Checkout:
+    """A git checkout of the project with settings, in which scripts run against the simulated cloud."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder = folder
@@ -52,7 +56,7 @@ class Workplace:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     def settings(self, env: str = "staging", **changes: str | int | None) -> None:
-        """Write deploy/<env>.env: the committed example with changes; None takes a line out."""
+        """Write deploy/<env>.env: the committed example with changes; None removes a line."""
         text = (self.folder / f"deploy/{env}.env.example").read_text()
         for name, value in {"PROJECT": PROJECT, "INVOKER": INVOKER, **changes}.items():
             line = "" if value is None else f"{name}={value}\n"
@@ -60,7 +64,7 @@ class Workplace:
         (self.folder / f"deploy/{env}.env").write_text(text)
 
     def new_commit(self) -> None:
-        """A new version of the app: the same behaviour, another commit."""
+        """Commit a change of the app that does not change its behaviour."""
         with (self.folder / "app/__init__.py").open("a") as file:
             file.write("# changed\n")
         self.git("commit", "-qam", "Change")
@@ -71,7 +75,8 @@ class Workplace:
         self.settings()
 
     def run(self, *command: str, answer: str = "", **environment: str) -> Outcome:
-        done = subprocess.run(
+        """Run a command in the checkout; `answer` is its standard input, `environment` is added to the variables."""
+        process = subprocess.run(
             command,
             cwd=self.folder,
             env={**self.environment, **environment},
@@ -80,11 +85,13 @@ class Workplace:
             text=True,
             timeout=300,
         )
-        return Outcome(done.returncode, done.stdout, done.stderr)
+        return Outcome(process.returncode, process.stdout, process.stderr)
 
 
 @pytest.fixture(scope="session")
-def cloud_and_workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cloud, Workplace]]:
+def cloud_and_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cloud, Checkout]]:
+    """One simulator and one checkout for all tests; `cloud` and `checkout` reset them for each test."""
+    requires("gcloud", "openssl", "git", "curl")
     home = tmp_path_factory.mktemp("deploy")
     authority = make_certificates(home)
     workloads = Workloads(home / "workloads", [ROOT / ".venv/bin", Path(sys.executable).parent])
@@ -114,34 +121,42 @@ def cloud_and_workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
         "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "1",
         "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1",
         "CLOUDSDK_SURVEY_DISABLE_PROMPTS": "1",
-        "SMOKE_WAIT": "5",
+        "SMOKE_LIMIT": "5",
+        "BALANCER_LIMIT": "5",
+        "PROPAGATION_LIMIT": "120",
+        "PROPAGATION_INTERVAL": "0.2",
+        "TRANSIENT_LIMIT": "30",
+        "TRANSIENT_INTERVAL": "0.2",
     }
-    with fast_gcloud(home, environment) as quick:
-        workplace = Workplace(home / "checkout", environment | quick)
-        check_out(workplace)
-        yield cloud, workplace
+    with fast_gcloud(home, environment) as variables:
+        checkout = Checkout(home / "checkout", environment | variables)
+        copy_project(checkout)
+        yield cloud, checkout
     cloud.close()
     workloads.close()
 
 
 @contextmanager
 def fast_gcloud(home: Path, environment: dict[str, str]) -> Iterator[dict[str, str]]:
-    """What the environment needs so that the installed gcloud starts at once (fast_gcloud.py)."""
+    """Start the server of fast_gcloud.py; yield the variables with which gcloud uses it. FAST_GCLOUD=0: do nothing."""
+    if os.environ.get("FAST_GCLOUD") == "0":
+        yield {}
+        return
     code, socket, client = Path(__file__).with_name("fast_gcloud.py"), home / "gcloud.sock", home / "gcloud-python"
-    where = ["gcloud", "info", '--format=value[separator="\n"](basic.python_location,installation.sdk_root)']
-    told = subprocess.run(where, env=environment, check=True, capture_output=True, text=True).stdout
-    python, root = told.split()
+    info = ["gcloud", "info", '--format=value[separator="\n"](basic.python_location,installation.sdk_root)']
+    installation = subprocess.run(info, env=environment, check=True, capture_output=True, text=True).stdout
+    python, root = installation.split()
     client.write_text(f'#!/bin/sh\nexec {sys.executable} -IS {code} "$@"\n')
     client.chmod(0o755)
     serve = [python, "-B", code, "--serve", socket, f"{root}/lib"]
     with subprocess.Popen(serve, env=environment, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout.readline() == "ready\n"
-        yield {"CLOUDSDK_PYTHON": str(client), "FAST_GCLOUD": str(socket)}
+        yield {"CLOUDSDK_PYTHON": str(client), "FAST_GCLOUD_SOCKET": str(socket)}
         server.terminate()
 
 
-def check_out(workplace: Workplace) -> None:
-    """Copy what git knows or would know of this project, and make it a repository with one commit."""
+def copy_project(checkout: Checkout) -> None:
+    """Copy all files of this project that git does not ignore, and make them a repository with one commit."""
     listed = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         check=True,
@@ -150,60 +165,67 @@ def check_out(workplace: Workplace) -> None:
     ).stdout
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
-            (workplace.folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, workplace.folder / name)
-    workplace.git("init", "-q")
-    workplace.git("add", "-A")
-    workplace.git("commit", "-qm", "First")
-    workplace.git("tag", "first")
+            (checkout.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, checkout.folder / name)
+    checkout.git("init", "-q")
+    checkout.git("add", "-A")
+    checkout.git("commit", "-qm", "First")
+    checkout.git("tag", "first")
 
 
 @pytest.fixture
-def workplace(cloud_and_workplace: tuple[Cloud, Workplace]) -> Workplace:
-    place = cloud_and_workplace[1]
-    place.reset()
-    return place
+def checkout(cloud_and_checkout: tuple[Cloud, Checkout]) -> Checkout:
+    """The checkout at its first commit, with the settings of the committed example."""
+    checkout = cloud_and_checkout[1]
+    checkout.reset()
+    return checkout
 
 
 @pytest.fixture(scope="session")
-def nothing(cloud_and_workplace: tuple[Cloud, Workplace]) -> list[dict]:
+def new_project(cloud_and_checkout: tuple[Cloud, Checkout]) -> list[dict]:
     """The state of a new project."""
-    return cloud_and_workplace[0].snapshot()
+    return cloud_and_checkout[0].snapshot()
 
 
 @pytest.fixture
-def cloud(cloud_and_workplace: tuple[Cloud, Workplace], nothing: list[dict]) -> Iterator[Cloud]:
-    """A new project. No test may end with a request that the simulator could not answer."""
-    cloud = cloud_and_workplace[0]
-    cloud.restore(nothing)
+def cloud(cloud_and_checkout: tuple[Cloud, Checkout], new_project: list[dict]) -> Iterator[Cloud]:
+    """A new project. A test fails if it made a request for which the simulator has no answer."""
+    cloud = cloud_and_checkout[0]
+    cloud.restore(new_project)
     yield cloud
-    assert cloud.unanswered == []
+    assert cloud.unsupported == []
 
 
 class Deployments:
-    """The first deployment to each target, made once and put back for every test that starts from there."""
+    """The first deployment to each target: run once, and its state restored for every test that starts from it.
 
-    def __init__(self, cloud: Cloud, workplace: Workplace) -> None:
-        self.cloud, self.workplace = cloud, workplace
-        self.made: dict[str, tuple[Outcome, list[str], list[str], list[dict]]] = {}
+    A call returns the script's outcome, and leaves in `changes` and `requests` what the deployment sent.
+    """
+
+    def __init__(self, cloud: Cloud, checkout: Checkout) -> None:
+        self.cloud, self.checkout = cloud, checkout
+        self.saved: dict[str, tuple[Outcome, list[str], list[str], list[dict]]] = {}
 
     def __call__(self, target: str, **settings: str | int) -> Outcome:
         key = f"{target} {settings}"
-        self.workplace.settings(**settings)
-        if key not in self.made:
-            outcome = self.workplace.run(f"deploy/{target}/deploy.sh")
+        self.checkout.settings(**settings)
+        if key not in self.saved:
+            outcome = self.checkout.run(f"deploy/{target}/deploy.sh")
             assert outcome.code == 0, outcome
-            self.made[key] = (outcome, self.cloud.changes(), [*self.cloud.frontend.requests], self.cloud.snapshot())
-        outcome, self.changes, self.requests, state = self.made[key]
+            self.saved[key] = (outcome, self.cloud.changes(), [*self.cloud.frontend.requests], self.cloud.snapshot())
+        outcome, self.changes, self.requests, state = self.saved[key]
         self.cloud.restore(state)
         return outcome
 
 
 @pytest.fixture(scope="session")
-def deployments(cloud_and_workplace: tuple[Cloud, Workplace]) -> Deployments:
-    return Deployments(*cloud_and_workplace)
+def deployments(cloud_and_checkout: tuple[Cloud, Checkout]) -> Deployments:
+    return Deployments(*cloud_and_checkout)
 
 
 @pytest.fixture
-def deployed(deployments: Deployments, cloud: Cloud, workplace: Workplace) -> Deployments:  # noqa: ARG001 - both are made anew
+def deployed(deployments: Deployments, cloud: Cloud, checkout: Checkout) -> Deployments:  # noqa: ARG001 - resets both
     return deployments
+
+
+Workplace, workplace = Checkout, checkout  # the names in the tests of the scripts

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PROJECT, ROOT, Workplace
+from .conftest import PROJECT, ROOT, Checkout
 
 PAGES = sorted((ROOT / "deploy").rglob("README.md"))
 
 
-def test_gcloud_accepts_every_quoted_command(workplace: Workplace, tmp_path: Path) -> None:
+def test_gcloud_accepts_every_quoted_command(checkout: Checkout, tmp_path: Path) -> None:
     lines = [line for page in PAGES for line in re.findall(r"(?:^|`)(gcloud [^`\n]+)", page.read_text(), re.M)]
     lines = [line for line in lines if "--" in line and not line.endswith(("--to-revisions", "set-traffic"))]
     lines = [line.replace("PROJECT", PROJECT) for line in lines]
@@ -20,7 +20,7 @@ def test_gcloud_accepts_every_quoted_command(workplace: Workplace, tmp_path: Pat
     (tmp_path / "lines.json").write_text(
         json.dumps([{"command_string": line, "id": i} for i, line in enumerate(lines)])
     )
-    outcome = workplace.run("gcloud", "meta", "lint-gcloud-commands", f"--commands-file={tmp_path / 'lines.json'}")
+    outcome = checkout.run("gcloud", "meta", "lint-gcloud-commands", f"--commands-file={tmp_path / 'lines.json'}")
     checked = json.loads(outcome.out)
     assert len(checked) == len(lines)
     assert [(found["command_string"], found["error_message"]) for found in checked if not found["success"]] == []

@@ -64,7 +64,7 @@ class Cloud:
     def __init__(self, project: str, certificates: Path, workloads: Workloads) -> None:
         self.project = project
         self.calls: list[Call] = []
-        self.unanswered: list[str] = []
+        self.unsupported: list[str] = []
         self.faults: list[Fault] = []
         self.conditions = Conditions()
         self.propagation = Propagation()
@@ -88,7 +88,7 @@ class Cloud:
                 if service.api and not self.serviceusage.is_effective(service.api):
                     raise api_not_enabled(service.api, self.project)
                 return service.answer(call)
-        self.unanswered.append(str(call))
+        self.unsupported.append(str(call))
         raise Refusal(400, "UNIMPLEMENTED", f"The simulator has no answer to {call}.")
 
     def check_conditions(self, call: Call) -> None:
@@ -142,7 +142,7 @@ class Cloud:
         for service, values in zip(self.services, copy.deepcopy(state), strict=True):
             vars(service).update(values)
         self.forget()
-        self.unanswered.clear()
+        self.unsupported.clear()
         self.conditions = Conditions()
         self.propagation = Propagation()
         self.counts.clear()
