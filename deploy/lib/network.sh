@@ -142,9 +142,7 @@ list_resources() {
   read -ra collection <<<"$2"
   resources=$(query gcloud compute "${collection[@]}" list --project="$PROJECT" --filter="$3" --format='value[separator=" "](name,region.basename())') || exit 1
   while read -r name region; do
-    case $2/$name in
-      */ | firewall-rules/gke-*) continue ;; # GKE deletes its own rules with the cluster
-    esac
+    if [ -z "$name" ]; then continue; fi
     flags=(--project="$PROJECT" --quiet)
     if [ -n "$region" ]; then
       flags+=(--region="$region")
@@ -158,10 +156,11 @@ list_resources() {
   done <<<"$resources"
 }
 
+# list_network: the network and what is left in it. The firewall rules that GKE creates in it are GKE's own: it removes them with the
+# cluster, and `remove_leftover` removes the rest.
 list_network() {
-  list_resources "address" addresses "name=$NAME"
   list_resources "certificate" ssl-certificates "name~^$NAME-"
-  list_resources "firewall rule" firewall-rules "network~/$NAME$"
+  list_resources "firewall rule" firewall-rules "name=($NAME-probes $NAME-inside)"
   list_resources "subnet" "networks subnets" "network~/$NAME$"
   list_resources "network" networks "name=$NAME"
 }

@@ -18,6 +18,7 @@ CHANGED_AT=0
 : "${BALANCER_LIMIT:=600}"                                  # until a new load balancer answers
 : "${TUNNEL_INTERVAL:=1}"                                   # until a tunnel that was closed is opened again
 : "${ROLLOUT_LIMIT:=900}"                                   # until a rolling update has finished
+: "${REMOVAL_LIMIT:=900}" "${REMOVAL_INTERVAL:=10}"         # until nothing uses a resource that is removed
 
 # record_change NAME...: an API, an account or another name that error messages contain.
 record_change() {

@@ -127,6 +127,8 @@ def cloud_and_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
         "PROPAGATION_INTERVAL": "0.2",
         "TRANSIENT_LIMIT": "30",
         "TRANSIENT_INTERVAL": "0.2",
+        "REMOVAL_LIMIT": "30",
+        "REMOVAL_INTERVAL": "0.2",
     }
     with fast_gcloud(home, environment) as variables:
         checkout = Checkout(home / "checkout", environment | variables)

@@ -4,7 +4,7 @@ cannot be deleted, and a group of instances runs its new template only when that
 
 import re
 
-from .messages import cpu_quota_exceeded, external_address_forbidden, no_access_to_account
+from .messages import cpu_quota_exceeded, external_address_forbidden, in_use, no_access_to_account
 from .service import Answer, Call, Refusal, Service, not_found
 
 ROOT = "https://www.googleapis.com/compute/v1/projects/"
@@ -106,14 +106,12 @@ class Compute(Service):
             users = [at for at in users if not (kind == "instanceGroupManagers" and at == key.replace("Managers", "s"))]
             if kind in ("networks", "subnetworks"):
                 users += [
-                    cluster
+                    f"clusters/{cluster['name']}"
                     for cluster in self.cloud.container.clusters.values()
                     if name in (cluster.get("network"), cluster.get("subnetwork"))
                 ]
             if users:
-                raise Refusal(
-                    400, "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", f"The resource '{key}' is already being used by {users}"
-                )
+                raise in_use(self.cloud.project, key, users[0])
             for extra in (
                 key,
                 key.replace("instanceGroupManagers", "instanceGroups"),

@@ -41,6 +41,13 @@ def no_access_to_account(email: str) -> Refusal:
     return Refusal(400, "SERVICE_ACCOUNT_ACCESS_DENIED", message)
 
 
+def in_use(project: str, key: str, user: str) -> Refusal:
+    """Compute Engine (hashicorp/terraform#14202, terraform-provider-google#5948)."""
+    kind = key.split("/")[-2].removesuffix("s")
+    message = f"The {kind} resource 'projects/{project}/{key}' is already being used by 'projects/{project}/{user}'"
+    return Refusal(400, "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", message)
+
+
 def source_unreadable(email: str) -> Refusal:
     """Cloud Build, in the minutes after the build account got its role (README of a public project, word for word)."""
     message = (
