@@ -35,7 +35,7 @@ class CheckError(Exception):
 
 
 class UnreachableError(CheckError):
-    """There was no answer."""
+    """The service did not answer: there was no response, or a proxy in front of it answered itself."""
 
 
 def fetch(url: str, body: bytes | None = None, content_type: str = "") -> tuple[int, str, bytes]:
@@ -71,16 +71,22 @@ def fetch_ok(url: str, expected_type: str, body: bytes | None = None, content_ty
 
 
 def check_ready(url: str, timeout: float) -> str:
-    """Poll /ready until its status is 200, for at most `timeout` seconds."""
+    """Poll /ready until its status is 200, for at most `timeout` seconds.
+
+    The service answers with JSON, whatever the status. Other answers with status 404 or 5xx come from a proxy in front
+    of it: a new load balancer answers so for minutes, although the service is ready.
+    """
     deadline = time.monotonic() + timeout
     while True:
+        kind: type[CheckError] = UnreachableError
         try:
-            status, _, content = fetch(urljoin(url, "ready"))
+            status, received_type, content = fetch(urljoin(url, "ready"))
+            if "json" in received_type or (status != 404 and status < 500):
+                kind = CheckError
             require_ok(status, content)
             return "ready"
         except (CheckError, OSError, HTTPException) as error:
             if time.monotonic() > deadline:
-                kind = CheckError if isinstance(error, CheckError) else UnreachableError
                 raise kind(f"not ready after {timeout:g} s: {error}") from error
             time.sleep(1)
 
@@ -119,15 +125,19 @@ def check_sample(url: str, image: Path, expected: dict[str, Any]) -> str:
     return f"{top['label']} {top['probability']:.3f}"
 
 
-def repeat(check: Callable[[], str]) -> str:
-    """Run a check, and again for RECONNECT seconds while the connection fails."""
+def repeat(url: str, check: Callable[[], str]) -> str:
+    """Run a check, and again for RECONNECT seconds while the connection fails.
+
+    If the service still answers /ready then, the failure is its own: it hangs or crashes. Otherwise it is unreachable.
+    """
     deadline = time.monotonic() + RECONNECT
     while True:
         try:
             return check()
         except (OSError, HTTPException) as error:
             if time.monotonic() > deadline:
-                raise UnreachableError(str(error)) from error
+                check_ready(url, RECONNECT)
+                raise CheckError(f"no response: {error}") from error
             time.sleep(0.5)
 
 
@@ -152,7 +162,7 @@ def main() -> int:
     for name, check in checks:
         start = time.monotonic()
         try:
-            outcome, message = "ok", check() if name == "ready" else repeat(check)
+            outcome, message = "ok", check() if name == "ready" else repeat(url, check)
         except (CheckError, ValueError, KeyError) as error:
             outcome, message = "FAIL", str(error)
             failures += 1

@@ -28,7 +28,10 @@ ensure_certificate
 ensure_balancer
 
 step "Wait until all instances run this release and are ready"
-{ wait_until version-target-reached && wait_until stable; } || roll_back "$RELEASE did not become ready within $ROLLOUT_LIMIT s."
+{ wait_until version-target-reached && wait_until stable; } || {
+  check_connected
+  roll_back "$RELEASE did not become ready within $ROLLOUT_LIMIT s."
+}
 
 if [ "$PUBLIC" = true ]; then
   smoke_test_public || roll_back "$RELEASE failed the smoke test."

@@ -25,7 +25,10 @@ stage_manifests
 
 step "Rolling update: a new pod is ready before an old one is deleted"
 apply_manifests
-run "${KUBECTL[@]}" rollout status deployment/quintet --timeout="${ROLLOUT_LIMIT}s" || roll_back "$RELEASE did not become ready."
+run "${KUBECTL[@]}" rollout status deployment/quintet --timeout="${ROLLOUT_LIMIT}s" || {
+  check_connected
+  roll_back "$RELEASE did not become ready."
+}
 run "${KUBECTL[@]}" wait gateway/quintet --for=condition=Programmed --timeout="${ROLLOUT_LIMIT}s" ||
   die "the pods are ready, but the load balancer is not. Find out why: kubectl -n quintet describe gateway quintet"
 

@@ -34,6 +34,12 @@ check_reached() {
   die "could not reach $2 from this machine, so $RELEASE was not tested. Nothing was rolled back. Check the network and run the same command again."
 }
 
+# check_connected: a command that could not reach Google says nothing about the release. End the script if ERROR_FILE says so.
+check_connected() {
+  if ! grep -qE 'Unable to connect to the server|connection refused|Connection refused|i/o timeout|no such host|TLS handshake timeout|ConnectionError|Max retries exceeded|Connection aborted|lost connection' "$ERROR_FILE"; then return; fi
+  die "could not reach Google from this machine, so it is not known whether $RELEASE is ready. Nothing was rolled back. Check the network and run the same command again."
+}
+
 # smoke_test URL [SECONDS]
 smoke_test() {
   local status=0

@@ -123,6 +123,7 @@ def cloud_and_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
         "CLOUDSDK_SURVEY_DISABLE_PROMPTS": "1",
         "SMOKE_LIMIT": "5",
         "BALANCER_LIMIT": "5",
+        "TUNNEL_LIMIT": "10",
         "PROPAGATION_LIMIT": "120",
         "PROPAGATION_INTERVAL": "0.2",
         "TRANSIENT_LIMIT": "30",

@@ -169,7 +169,7 @@ def test_tunnel_that_drops_is_opened_again(
 ) -> None:
     deployed(target, PUBLIC="false")
     cloud.conditions.dropped_tunnels = 2
-    outcome = checkout.run(f"deploy/{target}/deploy.sh", BALANCER_LIMIT="60")
+    outcome = checkout.run(f"deploy/{target}/deploy.sh", TUNNEL_LIMIT="60")
     assert outcome.code == 0, outcome
     assert "checks passed" in outcome.out
     assert cloud.changes(r"googleapis\.com") == []
@@ -181,7 +181,7 @@ def test_service_that_cannot_be_reached_is_not_rolled_back(
     deployed("gke", PUBLIC="false")
     checkout.new_commit()
     cloud.conditions.dropped_tunnels = 1000
-    outcome = checkout.run("deploy/gke/deploy.sh", BALANCER_LIMIT="3")
+    outcome = checkout.run("deploy/gke/deploy.sh", TUNNEL_LIMIT="3")
     assert outcome.code == 1
     assert "could not reach http://localhost:" in outcome.err
     assert "Nothing was rolled back" in outcome.err
