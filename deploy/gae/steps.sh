@@ -32,6 +32,7 @@ ensure_app() {
   wanted=$(app_location)
   location=$(query gcloud app describe --project="$PROJECT" --format='value(locationId)') || exit 1
   if [ -z "$location" ]; then
+    check_build_region
     step "App Engine application of the project; its location cannot be changed later"
     run gcloud app create --region="$wanted" --project="$PROJECT" || die "could not create the application. $(hint)"
     record_change "$PROJECT@appspot.gserviceaccount.com"

@@ -63,6 +63,19 @@ confirm_build_account() {
   run rm -r "$WORK/probe"
 }
 
+# check_build_region: App Engine builds only in REGION, and the location of its application cannot be changed. So a new application is
+# created only if this project may build there: in these regions every project may.
+check_build_region() {
+  local configured=$BUILD_REGION
+  case $REGION in
+    us-central1 | us-west2 | europe-west1 | asia-east1 | australia-southeast1 | southamerica-east1) return ;;
+  esac
+  ensure_build_account
+  BUILD_REGION=$REGION # no fallback
+  confirm_build_account
+  BUILD_REGION=$configured
+}
+
 # submit_build SOURCE FLAGS...: new projects may build only in some regions, and in Google's global pool. The sources stay in a bucket
 # in REGION.
 submit_build() {

@@ -118,6 +118,9 @@ hint() {
     *SERVICE_DISABLED* | *"has not been used in project"*)
       echo "An API is not enabled, or was enabled a moment ago. Wait a minute and run the same command again."
       ;;
+    *vmExternalIpAccess*)
+      echo "An organization policy forbids instances with public addresses, which App Engine flexible uses. Set GAE_ENVIRONMENT=standard, or ask the organization's administrator for an exception."
+      ;;
     *"permitted customer"* | *"organization policy"* | *constraints/*)
       echo "An organization policy forbids this. Set PUBLIC=false, or ask the organization's administrator for an exception."
       ;;
