@@ -1,5 +1,6 @@
 """deploy/*.md: gcloud accepts every quoted command, every link has a target, and the table of settings is complete."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import PROJECT, ROOT, Checkout
+from .simulator import Conditions
 
 PAGES = sorted((ROOT / "deploy").rglob("README.md"))
 
@@ -55,3 +57,20 @@ def test_example_contains_known_settings(environment: str) -> None:
 def test_every_link_leads_to_a_file(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
         assert (page.parent / link).exists(), link
+
+
+def test_proof_names_tests_that_exist() -> None:
+    text = (ROOT / "docs/deploy-proof.md").read_text()
+    files = {path.name: path.read_text() for path in Path(__file__).parent.glob("test_*.py")}
+    functions = set(re.findall(r"^def (test_\w+)", "\n".join(files.values()), re.M))
+    named = set(re.findall(r"`(test_[\w.]+)`", text))
+    assert len(named) > 20
+    assert named - set(files) - functions == set()
+
+
+def test_proof_covers_every_condition_of_the_simulator() -> None:
+    """A condition that no test of the scripts switches on proves nothing about them."""
+    conditions = {field.name for field in dataclasses.fields(Conditions)}
+    tests = [path.read_text() for path in Path(__file__).parent.glob("test_*.py") if path.name != "test_simulator.py"]
+    unused = {name for name in conditions if not any(re.search(rf"\b{name}\b", text) for text in tests)}
+    assert unused == set()

@@ -116,10 +116,6 @@ class Conditions:
     dropped_tunnels: int = 0
     """So many tunnels (IAP's and kubectl's) are cut when the first data comes; the next one holds."""
 
-    static_files_apart: bool = False
-    """App Engine serves `static_dir` and `static_files` by itself, and the app finds these files only if the handler
-    says `application_readable: true`."""
-
     unnamed_traffic: bool = False
     """The first revision of a Cloud Run service that does not get ready leaves an entry in status.traffic with 100
     percent and without a revision's name."""
