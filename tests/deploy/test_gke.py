@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.requirements import requires
+
 from .conftest import PROJECT, Checkout, Deployments
 from .scenarios import DOMAIN, check_dry_run_output_deploys, check_https_once_certificate_is_active, check_printed_curl
 from .simulator import Cloud
 from .simulator.service import permission_denied
+
+requires("kubectl", "gke-gcloud-auth-plugin")
 
 DEPLOY = "deploy/gke/deploy.sh"
 TEARDOWN = "deploy/gke/teardown.sh"

@@ -14,6 +14,9 @@ import yaml
 
 from tests.image.container import build, engine, inspect, until
 from tests.ports import free_port
+from tests.requirements import requires
+
+requires("kubectl")
 
 ROOT = Path(__file__).parents[2]
 GKE = ROOT / "deploy/gke"

@@ -1,13 +1,16 @@
 """The simulator's own conditions (simulator/conditions.py), each seen through real gcloud commands."""
 
+import json
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.ports import free_port
+from tests.requirements import requires
 
 from .conftest import PROJECT, Checkout, Deployments, Outcome
 from .simulator import OPEN_BUILD_REGIONS, Cloud, Seconds
@@ -45,6 +48,11 @@ def run_service(checkout: Checkout, name: str = "first") -> Outcome:
     account = f"--service-account={BUILDER}"
     suffix = f"--revision-suffix={name}"
     return gcloud(checkout, "run", "deploy", "quintet", image, "--region=europe-west1", account, suffix)
+
+
+def create_cluster(checkout: Checkout) -> Outcome:
+    create = ("container", "clusters", "create-auto", "quintet", "--region=europe-west1")
+    return gcloud(checkout, *create, f"--service-account={BUILDER}")
 
 
 def list_services(checkout: Checkout) -> Outcome:
@@ -106,12 +114,13 @@ def test_new_account_is_unknown_at_first(cloud: Cloud, checkout: Checkout) -> No
     [
         (build, "caller does not have permission to act as service account"),
         (run_service, "Permission 'iam.serviceaccounts.actAs' denied on service account"),
+        (create_cluster, f"The user does not have access to service account '{BUILDER}'"),
     ],
 )
 def test_new_account_cannot_be_acted_as_at_first(
     action: object, message: str, cloud: Cloud, checkout: Checkout
 ) -> None:
-    enable(checkout, "iam", "run", "cloudbuild")
+    enable(checkout, "iam", "run", "cloudbuild", "container")
     cloud.conditions.account_delay = 1
     create_account(checkout)
     refused = action(checkout)
@@ -390,6 +399,7 @@ def test_tunnel_is_cut_when_data_comes_and_the_next_one_holds(
 ) -> None:
     deployed(target, PUBLIC="false")
     if target == "gke":
+        requires("kubectl", "gke-gcloud-auth-plugin")
         access = ("container", "clusters", "get-credentials", "quintet-gke", "--region=europe-west1", "--dns-endpoint")
         assert gcloud(checkout, *access).code == 0
     cloud.conditions.dropped_tunnels = 1
@@ -401,3 +411,38 @@ def test_tunnel_is_cut_when_data_comes_and_the_next_one_holds(
             assert checkout.run(*curl, f"{url}/ready").code == 0
         upload = checkout.run(*curl, "-F", "file=@model/imagenet/samples/cat.jpg", f"{url}/predict")
         assert '"predictions"' in upload.out, upload
+
+
+def test_replacing_a_service_drops_what_the_file_does_not_name(
+    cloud: Cloud, checkout: Checkout, tmp_path: Path
+) -> None:
+    enable(checkout, "run")
+    assert run_service(checkout).code == 0
+    where = ("--region=europe-west1",)
+    assert gcloud(checkout, "run", "services", "update", "quintet", "--ingress=internal", *where).code == 0
+    assert cloud.run.ingress("quintet") == "internal"
+    url = cloud.run.services["quintet"]["status"]["url"]
+    assert checkout.run("curl", "--silent", "--write-out", "%{http_code}", "--output", "/dev/null", url).out == "404"
+    service = {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": "quintet"},
+        "spec": cloud.run.services["quintet"]["spec"],
+    }
+    (tmp_path / "service.yaml").write_text(json.dumps(service))
+    outcome = gcloud(checkout, "run", "services", "replace", str(tmp_path / "service.yaml"), *where)
+    assert outcome.code == 0, outcome
+    assert cloud.run.ingress("quintet") == "all"
+
+
+@pytest.mark.parametrize(("cpu", "memory", "code"), [("4", "512Mi", 1), ("4", "2Gi", 0), ("1", "8Gi", 1)])
+def test_cloud_run_refuses_memory_that_does_not_fit_the_cpus(
+    cpu: str, memory: str, code: int, cloud: Cloud, checkout: Checkout
+) -> None:
+    enable(checkout, "run")
+    image = f"--image=europe-west1-docker.pkg.dev/{PROJECT}/quintet/quintet@sha256:{'0' * 64}"
+    limits = (f"--cpu={cpu}", f"--memory={memory}")
+    outcome = gcloud(checkout, "run", "deploy", "quintet", image, "--region=europe-west1", *limits)
+    assert outcome.code == code, outcome
+    assert ("CPU, memory must be between" in outcome.err) == bool(code)
+    assert bool(cloud.run.services) != bool(code)

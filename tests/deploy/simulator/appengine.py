@@ -186,7 +186,7 @@ class AppEngine(Service):
         return self.cloud.frontend.publish(address, lambda headers: self.may_call(service, headers), port)
 
     def may_call(self, service: str, headers: dict[str, str]) -> bool:
-        """App Engine is open to everybody, unless Identity-Aware Proxy wants a token signed by somebody allowed."""
+        """Whether a request is accepted: any without Identity-Aware Proxy, else those with a member's token."""
         if not (self.app.get("iap") or {}).get("enabled"):
             return True
         claims = claims_of(headers)
@@ -197,7 +197,7 @@ class AppEngine(Service):
         )
 
     def files(self, version: dict) -> dict[str, bytes]:
-        """What was uploaded for the version, by name."""
+        """The uploaded files of the version, by name."""
         found = {}
         for name, file in version["deployment"].get("files", {}).items():
             bucket, _, key = file["sourceUrl"].removeprefix("https://storage.googleapis.com/").partition("/")

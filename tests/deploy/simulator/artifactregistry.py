@@ -16,7 +16,7 @@ class ArtifactRegistry(Service):
         self.tags: dict[str, str] = {}  # "REPOSITORY/packages/IMAGE/tags/TAG" -> digest
 
     def push(self, image: str, content: bytes) -> str:
-        """Remember that `REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG` was pushed; return its digest."""
+        """Record the push of `REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG`; return its digest."""
         name, _, tag = image.partition(":")
         registry, project, repository, package = name.split("/", 3)
         parent = f"projects/{project}/locations/{registry.removesuffix('-docker.pkg.dev')}/repositories/{repository}"
@@ -41,9 +41,13 @@ class ArtifactRegistry(Service):
 
     @route("GET", "/v1/projects/{project}/locations/{region}/operations/{name}")
     def operation(self, call: Call, project: str, region: str, name: str) -> dict:
-        """Done at once; an operation is called like the repository that it makes."""
-        made = self.repositories[f"projects/{project}/locations/{region}/repositories/{name}"]
-        return {"name": f"projects/{project}/locations/{region}/operations/{name}", "done": True, "response": made}
+        """Always done; an operation has the name of the repository that it creates."""
+        repository = self.repositories[f"projects/{project}/locations/{region}/repositories/{name}"]
+        return {
+            "name": f"projects/{project}/locations/{region}/operations/{name}",
+            "done": True,
+            "response": repository,
+        }
 
     @route("GET", "/v1/projects/{project}/locations/{region}/repositories/{name}/packages/{image}/tags/{tag}")
     def tag(self, call: Call, project: str, region: str, name: str, image: str, tag: str) -> dict:

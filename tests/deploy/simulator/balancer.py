@@ -1,5 +1,5 @@
-"""Google's load balancers: a request to a reserved address, or to a domain that points to one, goes the way that
-forwarding rules and Gateways say, to the very image that the instances or pods behind them run.
+"""Google's load balancers. A request to a reserved address, or to a domain that points to one, follows the forwarding
+rules or the Gateway to the image that the instances or pods run.
 """
 
 import http.client
@@ -21,7 +21,7 @@ class Balancer(Service):
         return True
 
     def answer(self, call: Call) -> Answer:
-        secure = not call.target.startswith("http://")  # a proxy gets an address for http, and a tunnel for https
+        secure = not call.target.startswith("http://")  # https comes through CONNECT, with a path only
         address = self.domains.get(call.host, call.host)
         if address.startswith("10."):
             return Answer(b"that address is inside the network", 504)

@@ -1,4 +1,4 @@
-"""The simulated cloud as the tests see it: its services, the calls it got and the faults it was given."""
+"""The simulated cloud as the tests use it: its services, the recorded calls, injected faults and the conditions."""
 
 import copy
 import re
@@ -59,7 +59,10 @@ class Fault:
 
 
 class Cloud:
-    """One project's worth of Google. Services keep their state in attributes that tests may read and set."""
+    """One Google Cloud project. Its services keep their state in attributes that tests read and set.
+
+    `calls` records every request; `unsupported` those for which the simulator has no answer.
+    """
 
     def __init__(self, project: str, certificates: Path, workloads: Workloads) -> None:
         self.project = project
@@ -112,11 +115,12 @@ class Cloud:
             raise messages.rate_limited(call)
 
     def count(self, what: str) -> int:
-        """How often a test's commands did this, with this time."""
+        """Count an event of this test; return how often it has happened."""
         self.counts[what] += 1
         return self.counts[what]
 
     def fail(self, pattern: str, refusal: Refusal) -> None:
+        """Refuse every call whose "METHOD host/path" contains a match of the pattern."""
         self.faults.append(Fault(pattern, refusal))
 
     def changes(self, pattern: str = "") -> list[str]:
@@ -124,21 +128,23 @@ class Cloud:
         return [str(call) for call in self.calls if call.changes and re.search(pattern, str(call))]
 
     def sent(self, pattern: str) -> list[Call]:
+        """The calls whose "METHOD host/path" contains a match."""
         return [call for call in self.calls if re.search(pattern, str(call))]
 
     def forget(self) -> None:
-        """Forget the calls and the faults, and keep what was made."""
+        """Clear the recorded calls and the faults; keep the conditions and the state of the services."""
         self.calls.clear()
         self.faults.clear()
         self.frontend.requests.clear()
         self.frontend.tamper = lambda _path, body: body
 
     def snapshot(self) -> list[dict]:
-        """Everything that the services hold, to be put back with `restore`."""
-        own = ("cloud", "routes")
-        return [copy.deepcopy({k: v for k, v in vars(s).items() if k not in own}) for s in self.services]
+        """A copy of the state of all services, for `restore`."""
+        constant = ("cloud", "routes")
+        return [copy.deepcopy({k: v for k, v in vars(s).items() if k not in constant}) for s in self.services]
 
     def restore(self, state: list[dict]) -> None:
+        """Set the state of all services; clear calls, faults and conditions."""
         for service, values in zip(self.services, copy.deepcopy(state), strict=True):
             vars(service).update(values)
         self.forget()

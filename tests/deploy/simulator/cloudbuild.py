@@ -1,6 +1,6 @@
-"""Cloud Build: takes the uploaded source and says the image was built and pushed.
+"""Cloud Build: accepts the uploaded source, and reports that the image was built and pushed.
 
-What it "builds" is kept by digest, so that a deployment of the image can be started from the files that were uploaded.
+Nothing is built. The source is kept under the digest of the image, and a deployment of the image runs it.
 """
 
 import re
@@ -76,10 +76,10 @@ class CloudBuild(Service):
 
     @route("GET", "/v1/projects/{project}/locations/{region}/operations/{build}")
     def operation(self, call: Call, project: str, region: str, build: str) -> dict:
-        made = self.builds[build]
+        result = self.builds[build]
         failed = {"error": {"code": 9, "message": "Build failed; check build logs for details"}}
-        outcome = {"response": made} if made["status"] == "SUCCESS" else failed
-        return {"name": call.path.removeprefix("/v1/"), "done": True, "metadata": {"build": made}, **outcome}
+        outcome = {"response": result} if result["status"] == "SUCCESS" else failed
+        return {"name": call.path.removeprefix("/v1/"), "done": True, "metadata": {"build": result}, **outcome}
 
     @route("POST", "/v1/projects/{project}/builds")
     def create_global(self, call: Call, project: str) -> dict:

@@ -1,5 +1,7 @@
-"""Compute Engine: one rule for all its collections. What refers to something needs it to be there, what is referred to
-cannot be deleted, and a group of instances runs its new template only when that gets ready.
+"""Compute Engine: the same rules for all collections of resources.
+
+A resource can be created only if those that it refers to exist, and cannot be deleted while another refers to it. A
+group of instances runs a new template once its instances are ready.
 """
 
 import re
@@ -9,7 +11,7 @@ from .service import Answer, Call, Refusal, Service, not_found
 
 ROOT = "https://www.googleapis.com/compute/v1/projects/"
 REFERENCE = re.compile(r"projects/[^/\"]+/((?:global|regions/[^/\"]+)/[A-Za-z]+/[^/\"]+)$")
-GIVEN = ("images", "zones", "machineTypes", "diskTypes")  # Google's own, always there
+PREDEFINED = ("images", "zones", "machineTypes", "diskTypes")  # Google's own, which always exist
 ZONE = "b"
 
 
@@ -22,14 +24,14 @@ class Compute(Service):
         self.never_ready = False  # new templates' instances stay unhealthy
         self.things: dict[str, dict] = {}  # by "global/networks/NAME" or "regions/R/subnetworks/NAME"
 
-    # -- what tests look at
+    # -- for the tests
 
     def named(self, collection: str) -> dict[str, dict]:
         """Everything of a collection, by name."""
         return {key.rpartition("/")[2]: thing for key, thing in self.things.items() if f"/{collection}/" in key}
 
     def take_away(self, *collections: str) -> None:
-        """As if a deployment had stopped before it made them."""
+        """Delete collections, as if a deployment had stopped before it created them."""
         self.things = {key: thing for key, thing in self.things.items() if key.split("/")[-2] not in collections}
 
     def add_cluster_rules(self, cluster: str, network: str) -> None:
@@ -51,7 +53,7 @@ class Compute(Service):
         self.things = {key: thing for key, thing in self.things.items() if not key.startswith(start)}
 
     def issue_certificates(self) -> None:
-        """The domains point to the addresses, so Google gives the certificates."""
+        """Set all certificates to ACTIVE, as Google does once their domains point to the addresses."""
         for certificate in self.named("sslCertificates").values():
             certificate["managed"]["status"] = "ACTIVE"
 
@@ -205,7 +207,7 @@ class Compute(Service):
         if isinstance(thing, list):
             return set().union(*map(self.references, thing))
         found = REFERENCE.search(thing) if isinstance(thing, str) else None
-        return {found[1]} if found and found[1].split("/")[-2] not in GIVEN else set()
+        return {found[1]} if found and found[1].split("/")[-2] not in PREDEFINED else set()
 
     def check(self, body: dict) -> None:
         for key in sorted(self.references(body)):
@@ -213,7 +215,7 @@ class Compute(Service):
                 raise Refusal(400, "INVALID_ARGUMENT", f"Invalid value for a field: '{key}' does not exist")
 
     def settle(self, key: str) -> None:
-        """What Google does by itself after a change: instances follow their template, certificates are issued."""
+        """Apply what follows a change: instances are created from their template, certificates are requested."""
         thing = self.things[key]
         if "/sslCertificates/" in key:
             thing["managed"]["status"] = "PROVISIONING"
@@ -231,7 +233,7 @@ class Compute(Service):
             healthy = not (self.never_ready or problem) or thing.get("serves") == thing["instanceTemplate"]
             thing["errors"] = [problem] if problem else []
             if healthy:
-                thing["serves"] = thing["instanceTemplate"]  # nothing unavailable: the old ones go only now
+                thing["serves"] = thing["instanceTemplate"]  # the old instances are replaced only now
             thing["status"] = {"isStable": healthy, "versionTarget": {"isReached": healthy}}
 
     def problem(self, group: dict) -> str:
@@ -255,10 +257,10 @@ class Compute(Service):
             for i in range(group["targetSize"])
         ]
 
-    # -- the way of a request
+    # -- requests to what runs
 
     def backend(self, address: str, secure: bool) -> tuple[str, dict] | None:
-        """What is behind an address' port, or a redirect; None where nothing listens or the firewall is shut."""
+        """The template behind an address' port, or a redirect; None if nothing listens or the firewall blocks it."""
         port = "443" if secure else "80"
         for rule in self.named("forwardingRules").values():
             reserved = self.follow(rule["IPAddress"])

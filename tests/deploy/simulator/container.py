@@ -1,4 +1,6 @@
-"""Google Kubernetes Engine: clusters. What is in them is Kubernetes' own API (kubernetes.py)."""
+"""Google Kubernetes Engine: clusters. Their contents are in kubernetes.py."""
+
+import re
 
 from .messages import no_access_to_account
 from .service import Call, Service, not_found, route
@@ -27,12 +29,12 @@ class Container(Service):
 
     @route("POST", LOCATION + "/clusters")
     def create(self, call: Call, project: str, region: str) -> dict:
-        asked = call.body["cluster"]
-        account = asked.get("autoscaling", {}).get("autoprovisioningNodePoolDefaults", {}).get("serviceAccount", "")
-        if not self.cloud.iam.is_effective(account):
-            raise no_access_to_account(account)
+        requested = call.body["cluster"]
+        for account in sorted(set(re.findall(r'"serviceAccount": "([^"]+)"', call.content.decode()))):
+            if not self.cloud.iam.is_effective(account):
+                raise no_access_to_account(account)
         access = {"dnsEndpointConfig": {"endpoint": f"gke-1.{region}.gke.goog", "allowExternalTraffic": True}}
-        given = {
+        state = {
             "status": "RUNNING",
             "endpoint": "10.0.0.2",
             "masterAuth": {"clusterCaCertificate": ""},
@@ -40,8 +42,8 @@ class Container(Service):
             "zone": region,
         }
         if self.cloud.conditions.gke_firewall_rules:
-            self.cloud.compute.add_cluster_rules(asked["name"], asked["network"])
-        self.clusters[asked["name"]] = {**asked, **given, "controlPlaneEndpointsConfig": access}
+            self.cloud.compute.add_cluster_rules(requested["name"], requested["network"])
+        self.clusters[requested["name"]] = {**requested, **state, "controlPlaneEndpointsConfig": access}
         return self.operation(call, project, region, "create")
 
     @route("DELETE", LOCATION + "/clusters/{name}")

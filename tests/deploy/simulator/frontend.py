@@ -1,5 +1,5 @@
-"""The URLs that the cloud hands out. Each is a loopback port that checks who is calling, as Google's front end does,
-and then passes the request on to the program behind it.
+"""The URLs of what is deployed. Each is a loopback port that checks the caller's access, as Google's front end does,
+and forwards the request to the program behind it.
 """
 
 import contextlib
@@ -16,15 +16,23 @@ HOP = {"connection", "transfer-encoding", "keep-alive", "content-length", "serve
 
 @dataclass
 class Address:
-    """`allowed` sees the request's headers; `port` starts the program and says where it listens (None: nowhere)."""
+    """What is behind a URL.
+
+    `allowed` decides by the request's headers; `port` starts the program and returns its port, or None if it did not
+    start; `hidden` says whether the URL answers 404 outside of the project's network.
+    """
 
     allowed: Callable[[dict[str, str]], bool]
     port: Callable[[], int | None]
+    hidden: Callable[[], bool]
     server: ThreadingHTTPServer = field(default=None)
 
 
 class Frontend:
-    """`requests` is what came in, as "NAME METHOD /path STATUS"; `tamper` may change the body of an answer."""
+    """The published URLs.
+
+    `requests` records requests as "NAME METHOD /path STATUS"; a test sets `tamper` to change the bodies of responses.
+    """
 
     def __init__(self, workloads: Workloads) -> None:
         self.workloads = workloads
@@ -32,17 +40,23 @@ class Frontend:
         self.requests: list[str] = []
         self.tamper: Callable[[str, bytes], bytes] = lambda _path, body: body
 
-    def publish(self, name: str, allowed: Callable, port: Callable) -> str:
-        """Give `name` an address, or its address a new program; return the URL."""
+    def publish(
+        self,
+        name: str,
+        allowed: Callable[[dict[str, str]], bool],
+        port: Callable[[], int | None],
+        hidden: Callable[[], bool] = lambda: False,
+    ) -> str:
+        """Give `name` a URL, or the URL that it has another program; return the URL."""
         if name not in self.addresses:
-            address = self.addresses[name] = Address(allowed, port)
-            handler = type("Handler", (Visit,), {"frontend": self, "name": name})
+            address = self.addresses[name] = Address(allowed, port, hidden)
+            handler = type("NamedHandler", (Handler,), {"frontend": self, "name": name})
             address.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
             address.server.daemon_threads = True
             loop = {"poll_interval": 0.05}
             threading.Thread(target=address.server.serve_forever, kwargs=loop, daemon=True).start()
         address = self.addresses[name]
-        address.allowed, address.port = allowed, port
+        address.allowed, address.port, address.hidden = allowed, port, hidden
         return f"http://127.0.0.1:{address.server.server_port}"
 
     def close(self) -> None:
@@ -51,7 +65,7 @@ class Frontend:
             address.server.server_close()
 
 
-class Visit(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     wbufsize = -1  # head and body in one packet
     frontend: Frontend
     name: str
@@ -60,7 +74,13 @@ class Visit(BaseHTTPRequestHandler):
         content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         address = self.frontend.addresses[self.name]
         headers = {name.lower(): value for name, value in self.headers.items()}
-        if not address.allowed(headers):
+        if address.hidden():
+            status, sent, body = (
+                404,
+                [("Content-Type", "text/html")],
+                b"The requested URL was not found on this server.",
+            )
+        elif not address.allowed(headers):
             status, sent, body = (
                 403,
                 [("Content-Type", "text/html")],
@@ -85,7 +105,7 @@ class Visit(BaseHTTPRequestHandler):
     def forward(self, port: int, content: bytes) -> tuple[int, list, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         kept = {name: value for name, value in self.headers.items() if name.lower() not in HOP | {"authorization"}}
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # an early answer, such as 413
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # an early response, such as 413
             connection.request(self.command, self.path, content or None, kept)
         answer = connection.getresponse()
         body = self.frontend.tamper(self.path, answer.read())

@@ -1,4 +1,4 @@
-"""IAM: service accounts, and tokens for them and for people."""
+"""IAM: service accounts, their policies, and tokens for them and for users."""
 
 import base64
 import json
@@ -10,13 +10,13 @@ from .service import Call, Service, route
 
 
 def unsigned_token(**claims: object) -> str:
-    """Something shaped like a JSON Web Token, which is all that gcloud and the simulated front end look at."""
+    """A JSON Web Token without a valid signature: gcloud and the simulated front end do not verify it."""
     parts = ({"alg": "none", "typ": "JWT"}, {"iat": int(time.time()), "exp": int(time.time()) + 3600, **claims})
     return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + ".sig"
 
 
 def claims_of(headers: dict[str, str]) -> dict:
-    """What the caller's token says; empty where there is none."""
+    """The claims of the caller's token; empty if there is none."""
     parts = headers.get("authorization", "").removeprefix("Bearer ").split(".")
     return json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))) if len(parts) == 3 else {}
 
@@ -102,7 +102,7 @@ class Credentials(Service):
 
 
 class OAuth(Service):
-    """The token endpoint that a logged-in person's or service account's gcloud asks."""
+    """The token endpoint, which gcloud uses if a user or a service account has logged in."""
 
     host = "oauth2.googleapis.com|www.googleapis.com|accounts.google.com"
 
@@ -110,7 +110,7 @@ class OAuth(Service):
     def token(self, call: Call) -> dict:
         form = parse_qs(call.content.decode())
         claims = {"email": "someone@example.com", "aud": "32555940559.apps.googleusercontent.com"}
-        if "assertion" in form:  # a service account proves itself by a token that it signed
+        if "assertion" in form:  # a service account authenticates with a token that it signed
             signed = claims_of({"authorization": form["assertion"][0]})
             claims = {"email": signed["iss"], "aud": signed.get("target_audience", "")}
         return {

@@ -1,4 +1,4 @@
-"""Identity-Aware Proxy: who may pass it."""
+"""Identity-Aware Proxy: its policies."""
 
 from .service import Call, Service, route
 

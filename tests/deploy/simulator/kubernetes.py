@@ -1,11 +1,11 @@
-"""The one cluster's Kubernetes API, as far as kubectl needs it: discovery, server-side apply, rollouts, Gateways."""
+"""The Kubernetes API of the only cluster, as far as kubectl needs it: discovery, apply, rollouts, Gateways."""
 
 import copy
 import json
 
 from .service import Answer, Call, Refusal, Service
 
-KINDS = {  # group/version -> plural: kind; all are namespaced but namespaces
+KINDS = {  # group/version -> plural: kind; all but namespaces are namespaced
     "v1": {"namespaces": "Namespace", "services": "Service", "serviceaccounts": "ServiceAccount", "pods": "Pod"},
     "apps/v1": {"deployments": "Deployment", "replicasets": "ReplicaSet", "controllerrevisions": "ControllerRevision"},
     "autoscaling/v2": {"horizontalpodautoscalers": "HorizontalPodAutoscaler"},
@@ -19,7 +19,7 @@ REVISION = "deployment.kubernetes.io/revision"
 
 
 def without_nulls(value: object) -> object:
-    """What is null is not there: kubectl writes `creationTimestamp: null`, and the server drops it."""
+    """Remove null values: kubectl writes `creationTimestamp: null`, and the server removes it."""
     if isinstance(value, dict):
         return {name: without_nulls(part) for name, part in value.items() if part is not None}
     return [without_nulls(part) for part in value] if isinstance(value, list) else value
@@ -75,7 +75,7 @@ class Kubernetes(Service):
         return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
     def openapi(self, words: list[str]) -> dict:
-        """Just enough for kubectl to see that the server checks fields itself."""
+        """The minimum with which kubectl finds that the server validates fields."""
         if words[1:] == ["v3"]:
             names = ["api/v1" if version == "v1" else f"apis/{version}" for version in KINDS]
             return {"paths": {name: {"serverRelativeURL": f"/openapi/v3/{name}?hash=1"} for name in names}}
@@ -93,7 +93,7 @@ class Kubernetes(Service):
     def resource(self, call: Call, version: str, plural: str, name: str = "", *more: str) -> Answer:
         key = f"{plural}/{name}"
         if more == ("portforward",):
-            return Answer(b"", 400)  # kubectl first tries it by WebSocket, and then the way that tunnels.py knows
+            return Answer(b"", 400)  # kubectl tries WebSocket first, and then SPDY, which tunnels.py supports
         if not name:
             return self.listed(call, version, plural)
         if plural == "pods":
@@ -149,12 +149,12 @@ class Kubernetes(Service):
             }
         )
 
-    def apply(self, key: str, asked: dict) -> dict:
+    def apply(self, key: str, manifest: dict) -> dict:
         plural = key.split("/")[0]
-        if plural != "namespaces" and f"namespaces/{asked['metadata']['namespace']}" not in self.objects:
-            raise Refusal(404, "NOT_FOUND", f"namespaces {asked['metadata']['namespace']} not found")
+        if plural != "namespaces" and f"namespaces/{manifest['metadata']['namespace']}" not in self.objects:
+            raise Refusal(404, "NOT_FOUND", f"namespaces {manifest['metadata']['namespace']} not found")
         old = self.objects.get(key, {})
-        thing = {**copy.deepcopy(asked), "status": old.get("status", {})}
+        thing = {**copy.deepcopy(manifest), "status": old.get("status", {})}
         number = old.get("metadata", {}).get("generation", 0) + (thing.get("spec") != old.get("spec"))
         thing["metadata"].update(
             generation=number, uid=key, resourceVersion=str(number), creationTimestamp="2026-11-21T12:00:00Z"
@@ -167,12 +167,12 @@ class Kubernetes(Service):
         return thing
 
     def delete(self, key: str) -> None:
-        """A namespace takes all in it along."""
+        """Delete an object; with a namespace, everything in it."""
         for gone in [at for at in self.objects if key.startswith("namespaces/") or at == key]:
             del self.objects[gone]
 
     def roll_out(self, deployment: dict, old: dict) -> None:
-        """A new template is a new ReplicaSet, one seen before comes back; the old one goes when that is ready."""
+        """Scale the ReplicaSet of the template, a new one for a new template; it serves once it is ready."""
         template = deployment["spec"]["template"]
         name = deployment["metadata"]["name"]
         sets = [thing for at, thing in self.objects.items() if at.startswith("replicasets/")]

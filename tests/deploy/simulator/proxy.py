@@ -1,4 +1,4 @@
-"""The HTTPS proxy: ends TLS for every host with one throw-away certificate and hands each request to the cloud."""
+"""The HTTPS proxy: terminates TLS for every host with a temporary certificate and passes each request to the cloud."""
 
 import json
 import socketserver
@@ -18,7 +18,7 @@ NAMES = ",".join(f"DNS:*.{host}" for host in HOSTS) + ",DNS:localhost,IP:127.0.0
 
 
 def make_certificates(folder: Path) -> Path:
-    """Write an authority's certificate, which gcloud is told to trust and which is returned, and one signed by it."""
+    """Create a certificate authority and a certificate signed by it; return the authority's, for gcloud to trust."""
     authority, key, request, certificate = (folder / name for name in ("ca.pem", "key.pem", "request.pem", "cert.pem"))
     new = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout"]
     sign = ["openssl", "x509", "-req", "-in", request, "-CA", authority, "-CAkey", folder / "ca.key"]
@@ -50,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def finish(self) -> None:
         super().finish()
-        self.connection.close()  # the server closes only the socket that it knows, and TLS has taken its place
+        self.connection.close()  # the server closes only the plain socket, which TLS has replaced
 
     def respond(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
@@ -112,6 +112,6 @@ class Proxy(socketserver.ThreadingTCPServer):
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away is no news; an error of the simulator's own is."""
+        """Ignore clients that disconnect; report errors of the simulator."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)

@@ -1,6 +1,6 @@
-"""Where images are pushed: the part of the OCI distribution protocol that `podman push` and `docker push` speak.
+"""The image registry: the part of the OCI distribution protocol that `podman push` and `docker push` use.
 
-What was pushed can be deployed: its program is the app's files, taken out of the pushed layers.
+A pushed image can be deployed: its program consists of the app's files in the pushed layers.
 """
 
 import hashlib
@@ -33,19 +33,19 @@ class Registry(Service):
         return Answer(self.blobs[f"sha256:{digest}"], headers={"Docker-Content-Digest": f"sha256:{digest}"})
 
     @route("POST", "/v2/{name**}/blobs/uploads/")
-    def begin(self, call: Call, name: str) -> Answer:
+    def start_upload(self, call: Call, name: str) -> Answer:
         upload = uuid.uuid4().hex
         self.uploads[upload] = b""
         return Answer(b"", 202, {"Location": f"/v2/{name}/blobs/uploads/{upload}"})
 
     @route("PATCH", "/v2/{name**}/blobs/uploads/{upload}")
-    def go_on(self, call: Call, name: str, upload: str) -> Answer:
+    def continue_upload(self, call: Call, name: str, upload: str) -> Answer:
         self.uploads[upload] += call.content
-        reached = max(0, len(self.uploads[upload]) - 1)
-        return Answer(b"", 202, {"Location": call.path, "Range": f"0-{reached}"})
+        last = max(0, len(self.uploads[upload]) - 1)
+        return Answer(b"", 202, {"Location": call.path, "Range": f"0-{last}"})
 
     @route("PUT", "/v2/{name**}/blobs/uploads/{upload}")
-    def end(self, call: Call, name: str, upload: str) -> Answer:
+    def finish_upload(self, call: Call, name: str, upload: str) -> Answer:
         content = self.uploads.pop(upload) + call.content
         digest = "sha256:" + hashlib.sha256(content).hexdigest()
         if digest != call.query["digest"]:

@@ -1,4 +1,4 @@
-"""Resource Manager: the project and who may do what in it."""
+"""Resource Manager: the project and its policy."""
 
 from .messages import unknown_account
 from .service import Call, Service, permission_denied, route

@@ -8,6 +8,26 @@ from .service import Call, Refusal, Service, not_found, route
 
 NAMESPACE = "/apis/serving.knative.dev/v1/namespaces/{project}"
 NOW = "2026-11-21T12:00:00.000000Z"
+INGRESS = "run.googleapis.com/ingress"
+MEMORY = {1: (128, 4096), 2: (128, 8192), 4: (2048, 16384), 8: (4096, 32768)}  # MiB, least and most for CPUs
+
+
+def mebibytes(quantity: str) -> int:
+    """`quantity` is Kubernetes': 512Mi or 2Gi."""
+    return int(quantity[:-2]) * {"Mi": 1, "Gi": 1024}[quantity[-2:]]
+
+
+def check_resources(limits: dict) -> None:
+    """Refuse pairs of CPU and memory as Cloud Run does (quoted in the notes of several public repositories)."""
+    cpus, memory = int(limits.get("cpu", "1")), limits.get("memory", "512Mi")
+    least, most = MEMORY[cpus]
+    if not least <= mebibytes(memory) <= most:
+        least, most = (f"{size // 1024}Gi" if size >= 1024 else f"{size}Mi" for size in (least, most))
+        message = (
+            "spec.template.spec.containers[0].resources.limits.memory: Invalid value specified for container memory. "
+            f"For {cpus:.1f} CPU, memory must be between {least} and {most} inclusive."
+        )
+        raise Refusal(400, "INVALID_ARGUMENT", message)
 
 
 def condition(kind: str, ok: bool, message: str = "") -> dict:
@@ -64,12 +84,14 @@ class Run(Service):
         }
         return {"apiVersion": "v1", "kind": "Status", "status": "Success"}
 
-    def apply(self, name: str, asked: dict, generation: int, rehearsal: str | None) -> dict:
-        """What the control plane does with a new spec: make the revision, and route when it is ready."""
+    def apply(self, name: str, requested: dict, generation: int, dry_run: str | None) -> dict:
+        """Create the revision of a new spec, and route to it once it is ready."""
         old = self.services.get(name)
-        service = copy.deepcopy(asked)
+        service = copy.deepcopy(requested)
         template = service["spec"]["template"]
-        if rehearsal:
+        service["metadata"].setdefault("annotations", {}).setdefault(INGRESS, "all")
+        check_resources(template["spec"]["containers"][0].get("resources", {}).get("limits", {}))
+        if dry_run:
             return {**service, "status": {}}
         revision = template.get("metadata", {}).get("name")
         if old is None or template != old["spec"]["template"]:
@@ -77,7 +99,7 @@ class Run(Service):
             account = template["spec"].get("serviceAccountName", "")
             if not self.cloud.iam.is_effective(account):
                 raise may_not_act_as(account)
-            self.make_revision(name, revision, template)
+            self.create_revision(name, revision, template)
         else:
             revision = old["status"]["latestCreatedRevisionName"]
         ready = self.revisions[revision]["ready"]
@@ -129,7 +151,15 @@ class Run(Service):
         return targets
 
     def publish(self, address: str, service: str, port: object) -> str:
-        return self.cloud.frontend.publish(address, lambda headers: self.may_call(service, headers), port)
+        return self.cloud.frontend.publish(
+            address,
+            lambda headers: self.may_call(service, headers),
+            port,
+            hidden=lambda: self.ingress(service) != "all",
+        )
+
+    def ingress(self, service: str) -> str:
+        return self.services[service]["metadata"]["annotations"][INGRESS]
 
     def serving(self, name: str) -> str:
         """The revision that has the traffic."""
@@ -138,7 +168,7 @@ class Run(Service):
 
     # -- revisions
 
-    def make_revision(self, service: str, name: str, template: dict) -> None:
+    def create_revision(self, service: str, name: str, template: dict) -> None:
         if name in self.revisions:
             raise Refusal(
                 409, "ALREADY_EXISTS", f"Revision named '{name}' with different configuration already exists."
@@ -185,7 +215,7 @@ class Run(Service):
         ]
         return {"apiVersion": "serving.knative.dev/v1", "kind": "RevisionList", "metadata": {}, "items": items}
 
-    # -- who may call
+    # -- access
 
     def may_call(self, service: str, headers: dict[str, str]) -> bool:
         """Everybody if the check is off or allUsers may invoke; otherwise callers with a token for this service."""
@@ -205,7 +235,7 @@ class Run(Service):
 
     @route("POST", "/v1/projects/{project}/locations/{region}/services/{name}:testIamPermissions")
     def test_permissions(self, call: Call, project: str, region: str, name: str) -> dict:
-        """The caller owns the project. gcloud asks before the service exists."""
+        """The caller owns the project. gcloud sends this before the service exists."""
         return call.body
 
     @route("GET", "/v1/projects/{project}/locations/{region}/services/{name}:getIamPolicy")

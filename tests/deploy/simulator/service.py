@@ -1,4 +1,4 @@
-"""What one of Google's services is to the simulator: routes, requests and refusals."""
+"""The base of the simulated services: routes, requests, responses and errors."""
 
 import json
 import re
@@ -36,7 +36,7 @@ class Call:
 
     @property
     def changes(self) -> bool:
-        """Whether the request could change anything; reading a policy or making a token is a POST that does not."""
+        """Whether the request could change anything. Some reads are POST: getIamPolicy, and the creation of a token."""
         return self.method not in ("GET", "HEAD") and not READS.search(self.path)
 
     def __str__(self) -> str:
@@ -45,7 +45,7 @@ class Call:
 
 @dataclass
 class Answer:
-    """What is sent back; `content` may be anything JSON can hold, or bytes."""
+    """A response; `content` is bytes, or a value that JSON can represent."""
 
     content: Any = None
     status: int = 200
@@ -101,10 +101,10 @@ def route(method: str, template: str) -> Callable:
 
 
 class Service:
-    """A base for the services: finds the method for a call. `host` is a regular expression for the whole host name."""
+    """Finds the method for a call. `host` is a regular expression for the whole host name."""
 
     host: str
-    api: str | None = None  # its name in `gcloud services enable`; None where nothing has to be enabled
+    api: str | None = None  # its name in `gcloud services enable`; None if nothing has to be enabled
 
     def __init__(self, cloud: "Cloud") -> None:
         self.cloud = cloud

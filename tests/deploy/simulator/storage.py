@@ -1,4 +1,4 @@
-"""Cloud Storage: buckets and objects, by gcloud's JSON API."""
+"""Cloud Storage: buckets and objects, in the JSON API that gcloud uses."""
 
 import hashlib
 import json

@@ -1,7 +1,7 @@
-"""The programs that were deployed, started from the very files that were uploaded.
+"""The deployed programs, started from the uploaded files.
 
-A container image's stand-in is its source, run as the Dockerfile would run it: gunicorn in the serving environment.
-Starting costs a second, so a program is started once for the same files, command and settings, and shared by the tests.
+Images are not built. Their source runs as the Dockerfile would run it, with gunicorn in the project's own environment.
+A start takes a second, so tests share a program that has the same files, command and settings.
 """
 
 import hashlib
@@ -28,20 +28,20 @@ def unpack(archive: bytes) -> dict[str, bytes]:
 
 
 class Workloads:
-    """Starts programs below `folder`, with `bin` (an environment's bin/) first on PATH."""
+    """Starts programs in folders below `folder`, with the folders `path` first on PATH."""
 
     def __init__(self, folder: Path, path: list[Path]) -> None:
         self.folder = folder
         self.path = os.pathsep.join([*map(str, path), "/usr/bin", "/bin"])
         self.running: dict[str, tuple[subprocess.Popen, int]] = {}
-        self.answered: set[str] = set()
+        self.ready: set[str] = set()
 
     def start(self, files: dict[str, bytes], command: str, env: dict[str, str]) -> int | None:
         """Return the port on which the program answers, or None when it ended instead."""
-        mark = hashlib.sha256(repr((sorted(env.items()), command)).encode())
+        fingerprint = hashlib.sha256(repr((sorted(env.items()), command)).encode())
         for name in sorted(files):
-            mark.update(name.encode() + b"\0" + hashlib.sha256(files[name]).digest())
-        key = mark.hexdigest()[:16]
+            fingerprint.update(name.encode() + b"\0" + hashlib.sha256(files[name]).digest())
+        key = fingerprint.hexdigest()[:16]
         if key not in self.running:
             home = self.folder / key
             for name, content in files.items():
@@ -54,9 +54,9 @@ class Workloads:
                 process = subprocess.Popen(shell, cwd=home, env=settings, stdout=log, stderr=log)
             self.running[key] = (process, port)
         process, port = self.running[key]
-        if key not in self.answered and answers(process, port):
-            self.answered.add(key)
-        return port if key in self.answered and process.poll() is None else None
+        if key not in self.ready and answers(process, port):
+            self.ready.add(key)
+        return port if key in self.ready and process.poll() is None else None
 
     def close(self) -> None:
         for process, _ in self.running.values():
@@ -66,7 +66,7 @@ class Workloads:
 
 
 def answers(process: subprocess.Popen, port: int, limit: float = 30) -> bool:
-    """Wait until the program speaks HTTP, whatever it says, or has ended."""
+    """Wait until the program answers HTTP requests, with any status, or has ended."""
     end = time.monotonic() + limit
     while process.poll() is None and time.monotonic() < end:
         try:
