@@ -122,7 +122,7 @@ def cloud_and_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
         "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1",
         "CLOUDSDK_SURVEY_DISABLE_PROMPTS": "1",
         "SMOKE_LIMIT": "5",
-        "BALANCER_LIMIT": "5",
+        "BALANCER_LIMIT": "60",
         "PROPAGATION_LIMIT": "120",
         "PROPAGATION_INTERVAL": "0.2",
         "TRANSIENT_LIMIT": "30",
