@@ -21,6 +21,7 @@
 #
 # Sets:  TARGET  cloudrun, functions, gae, gke or gce
 #        VERB    deploy or teardown
+#        CLOUDSDK_CORE_PROJECT  exported; the project of all gcloud commands
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -37,6 +38,8 @@ begin() {
   shift 2
   read_arguments "$@"
   read_settings "deploy/$ENVIRONMENT.env"
+  export CLOUDSDK_CORE_PROJECT=$PROJECT # some gcloud commands have no --project, and would use the configured project
+  if $DRY_RUN; then echo "export CLOUDSDK_CORE_PROJECT=$PROJECT"; fi
   check_tools
   check_project
   if [ "$VERB" = deploy ]; then

@@ -3,8 +3,9 @@
 
     python3 deploy/smoke.py URL [--bundle model/imagenet] [--wait SECONDS]
 
-Needs Python 3.9 or newer and no packages. Prints one line for each check. Exits with 0 if all checks passed, else
-with 1. If SMOKE_TOKEN is set in the environment, it is sent as the caller's identity token.
+Needs Python 3.9 or newer and no packages. Prints one line for each check. Exits with 0 if all checks passed, with 1 if
+the service gave a wrong answer, and with 3 if it could not be reached. If SMOKE_TOKEN is set in the environment, it is
+sent as the caller's identity token.
 """
 
 from __future__ import annotations
@@ -19,16 +20,22 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
 TIMEOUT = 30  # seconds for one request
+RECONNECT = 20  # seconds to repeat a check if the connection fails, for example while a tunnel is opened again
 TOLERANCE = 0.05  # largest difference of a probability from the card's: CPUs round differently
 
 
 class CheckError(Exception):
     """A check failed; the message says why."""
+
+
+class UnreachableError(CheckError):
+    """The service did not answer: there was no response, or a proxy in front of it answered itself."""
 
 
 def fetch(url: str, body: bytes | None = None, content_type: str = "") -> tuple[int, str, bytes]:
@@ -64,16 +71,23 @@ def fetch_ok(url: str, expected_type: str, body: bytes | None = None, content_ty
 
 
 def check_ready(url: str, timeout: float) -> str:
-    """Poll /ready until its status is 200, for at most `timeout` seconds."""
+    """Poll /ready until its status is 200, for at most `timeout` seconds.
+
+    The service answers with JSON, whatever the status. Other answers with status 404 or 5xx come from a proxy in front
+    of it: a new load balancer answers so for minutes, although the service is ready.
+    """
     deadline = time.monotonic() + timeout
     while True:
+        kind: type[CheckError] = UnreachableError
         try:
-            status, _, content = fetch(urljoin(url, "ready"))
+            status, received_type, content = fetch(urljoin(url, "ready"))
+            if "json" in received_type or (status != 404 and status < 500):
+                kind = CheckError
             require_ok(status, content)
             return "ready"
-        except (CheckError, OSError) as error:
+        except (CheckError, OSError, HTTPException) as error:
             if time.monotonic() > deadline:
-                raise CheckError(f"not ready after {timeout:g} s: {error}") from error
+                raise kind(f"not ready after {timeout:g} s: {error}") from error
             time.sleep(1)
 
 
@@ -111,6 +125,22 @@ def check_sample(url: str, image: Path, expected: dict[str, Any]) -> str:
     return f"{top['label']} {top['probability']:.3f}"
 
 
+def repeat(url: str, check: Callable[[], str]) -> str:
+    """Run a check, and again for RECONNECT seconds while the connection fails.
+
+    If the service still answers /ready then, the failure is its own: it hangs or crashes. Otherwise it is unreachable.
+    """
+    deadline = time.monotonic() + RECONNECT
+    while True:
+        try:
+            return check()
+        except (OSError, HTTPException) as error:
+            if time.monotonic() > deadline:
+                check_ready(url, RECONNECT)
+                raise CheckError(f"no response: {error}") from error
+            time.sleep(0.5)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("url", help="the URL of the service")
@@ -128,18 +158,21 @@ def main() -> int:
     for sample in card["samples"]:
         image = arguments.bundle / sample["file"]
         checks.append((sample["file"], partial(check_sample, url, image, sample["expected"])))
-    failures = 0
+    failures = unreachable = 0
     for name, check in checks:
         start = time.monotonic()
         try:
-            outcome, message = "ok", check()
-        except (CheckError, OSError, ValueError, KeyError) as error:
+            outcome, message = "ok", check() if name == "ready" else repeat(url, check)
+        except (CheckError, ValueError, KeyError) as error:
             outcome, message = "FAIL", str(error)
             failures += 1
+            unreachable += isinstance(error, UnreachableError)
         print(f"{outcome:5}{name:24}{1000 * (time.monotonic() - start):7.0f} ms  {message}", flush=True)
         if name == "ready" and failures:
             break  # the other checks would fail, too
     print(f"{failures} of {len(checks)} checks failed" if failures else f"all {len(checks)} checks passed")
+    if failures and failures == unreachable:
+        return 3
     return 1 if failures else 0
 
 

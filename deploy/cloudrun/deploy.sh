@@ -9,7 +9,8 @@ source deploy/lib/revision.sh
 # replace_service: run the revision that service.yaml describes.
 replace_service() {
   local manifest
-  manifest=$(render deploy/cloudrun/service.yaml RUN_ACCOUNT="$(account_email "$SERVICE-run")" TRAFFIC="$(traffic_targets)")
+  manifest=$(render deploy/cloudrun/service.yaml RUN_ACCOUNT="$(account_email "$SERVICE-run")" TRAFFIC="$(traffic_targets)" \
+    INGRESS="$(current_ingress)")
   write_file "$WORK/service.yaml" "$manifest"
   run_once gcloud run services replace "$WORK/service.yaml" --region="$REGION" --project="$PROJECT"
 }
@@ -22,6 +23,7 @@ revoke_public_access
 
 if [ -z "$REVISION" ]; then
   ensure_account "$SERVICE-run" "Runs $SERVICE on Cloud Run"
+  check_changes
   ensure_image
   make_work_folder
   deploy_candidate replace_service

@@ -22,7 +22,7 @@ deploy_function() {
   local traffic_flag=--no-traffic
   if [ -z "$SERVING" ]; then traffic_flag=--no-allow-unauthenticated; fi
   run_once gcloud run deploy "$NAME" --source="$WORK" --function=quintet --base-image=python313 --region="$REGION" --project="$PROJECT" \
-    --tag=candidate "$traffic_flag" \
+    --tag=candidate "$traffic_flag" --ingress="$(current_ingress)" \
     --revision-suffix="${REVISION#"$NAME"-}" --labels="release=$RELEASE" \
     --service-account="$(account_email "$SERVICE-function")" --build-service-account="$(build_account)" \
     --cpu="$CPU" --memory="$MEMORY" --concurrency="$CONCURRENCY" --min="$MIN_INSTANCES" --max-instances="$MAX_INSTANCES" \

@@ -26,13 +26,16 @@ fi
 
 capture candidate_url gcloud app versions describe "$RELEASE" --service="$SERVICE" --project="$PROJECT" --format='value(versionUrl)'
 if [ "$PUBLIC" = false ]; then capture_iap_token "$candidate_url"; fi
-smoke_test "$candidate_url" || reject_candidate "version $RELEASE failed the smoke test at $candidate_url."
+smoke_seconds=$SMOKE_LIMIT
+if [ "$PUBLIC" = false ]; then smoke_seconds=$PROPAGATION_LIMIT; fi # the grant on Identity-Aware Proxy takes minutes
+smoke_test "$candidate_url" "$smoke_seconds" || reject_candidate "version $RELEASE failed the smoke test at $candidate_url."
 
 if [ "$SERVING" != "$RELEASE" ]; then
   step "Promote: move all traffic to the tested version"
   run gcloud app services set-traffic "$SERVICE" --splits="$RELEASE=1" --project="$PROJECT" --quiet ||
     die "could not move the traffic to $RELEASE. $(hint)"
   stop_previous
+  prune_versions
 fi
 
 capture host gcloud app describe --project="$PROJECT" --format='value(defaultHostname)'

@@ -32,6 +32,7 @@ ensure_app() {
   wanted=$(app_location)
   location=$(query gcloud app describe --project="$PROJECT" --format='value(locationId)') || exit 1
   if [ -z "$location" ]; then
+    check_build_region
     step "App Engine application of the project; its location cannot be changed later"
     run gcloud app create --region="$wanted" --project="$PROJECT" || die "could not create the application. $(hint)"
     record_change "$PROJECT@appspot.gserviceaccount.com"
@@ -82,12 +83,25 @@ ensure_placeholder() {
 # stage_standard: WORK contains the app, its requirements, the bundle and app.yaml.
 stage_standard() {
   local manifest
+  ensure_standard_roles
   step "Folder to upload"
   run cp -R requirements.txt gunicorn.conf.py app "$WORK"
   run mkdir "$WORK/model"
   run cp -R "$MODEL" "$WORK/model"
   manifest=$(render deploy/gae/app.yaml)
   write_file "$WORK/app.yaml" "$manifest"
+}
+
+# ensure_standard_roles: the build account of App Engine standard is PROJECT@appspot, which has no role in organizations created
+# since May 2024. The version's own account reads the source and the image, and writes logs.
+ensure_standard_roles() {
+  local role
+  for role in roles/storage.objectViewer roles/artifactregistry.writer roles/logging.logWriter; do
+    ensure_member_role "$PROJECT@appspot.gserviceaccount.com" "$role"
+  done
+  for role in roles/storage.objectViewer roles/artifactregistry.reader roles/logging.logWriter; do
+    ensure_role "$SERVICE-gae" "$role"
+  done
 }
 
 # stage_flexible: the image is built, and WORK contains app.yaml.
@@ -134,6 +148,18 @@ stop_previous() {
   for version in $SERVING_FLEX; do
     run gcloud app versions stop "$version" --service="$SERVICE" --project="$PROJECT" --quiet ||
       log "Warning: version $version still runs and is billed. Stop it with the command above."
+  done
+}
+
+# prune_versions: keep the five newest versions without traffic; an application may have about 210 versions.
+prune_versions() {
+  local versions version kept=0
+  versions=$(query gcloud app versions list --service="$SERVICE" --project="$PROJECT" --sort-by=~version.createTime \
+    --filter='traffic_split=0 AND NOT id=placeholder' --format='value(id)') || exit 1
+  for version in $versions; do
+    kept=$((kept + 1))
+    if [ "$kept" -le 5 ]; then continue; fi
+    run gcloud app versions delete "$version" --service="$SERVICE" --project="$PROJECT" --quiet || log "Warning: could not delete the version $version."
   done
 }
 

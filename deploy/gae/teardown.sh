@@ -6,7 +6,7 @@ set -euo pipefail
 source "$(dirname "$0")/../common.sh"
 begin gae teardown "$@"
 
-if exists gcloud app services list --project="$PROJECT" --filter="id=$SERVICE" --format='value(id)'; then
+if is_enabled appengine && exists gcloud app services list --project="$PROJECT" --filter="id=$SERVICE" --format='value(id)'; then
   list_removal "App Engine service $SERVICE with all its versions" gcloud app services delete "$SERVICE" --project="$PROJECT" --quiet
 fi
 list_account "$SERVICE-gae"

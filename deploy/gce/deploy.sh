@@ -28,7 +28,10 @@ ensure_certificate
 ensure_balancer
 
 step "Wait until all instances run this release and are ready"
-{ wait_until version-target-reached && wait_until stable; } || roll_back "$RELEASE did not become ready within $ROLLOUT_LIMIT s."
+{ wait_until version-target-reached && wait_until stable; } || {
+  check_connected
+  roll_back "$RELEASE did not become ready within $ROLLOUT_LIMIT s."
+}
 
 if [ "$PUBLIC" = true ]; then
   smoke_test_public || roll_back "$RELEASE failed the smoke test."
@@ -39,5 +42,6 @@ else
   capture zone "${GROUP[@]}" list-instances "$NAME" --region="$REGION" --project="$PROJECT" --limit=1 --format='value(instance.scope().segment(0))'
   tunnel=(gcloud compute start-iap-tunnel "$instance" 8080 --local-host-port="localhost:$port" --zone="$zone" --project="$PROJECT")
   smoke_test_tunnel "$port" "${tunnel[@]}" || roll_back "$RELEASE failed the smoke test."
-  show_tunnel "$port" "${tunnel[@]}"
+  show_tunnel "gcloud compute start-iap-tunnel $instance 8080 --local-host-port=localhost:8080 --zone=$zone --project=$PROJECT"
 fi
+prune_templates

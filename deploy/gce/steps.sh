@@ -52,7 +52,7 @@ ensure_template() {
   user_data=$(render deploy/gce/cloud-init.yaml REGISTRY="$REGION-docker.pkg.dev")
   write_file "$WORK/cloud-init.yaml" "$user_data"
   run gcloud compute instance-templates create "$TEMPLATE" --machine-type="$GCE_MACHINE" \
-    --image-family=cos-stable --image-project=cos-cloud --boot-disk-size=10GB \
+    --image-family=cos-stable --image-project=cos-cloud --boot-disk-size=10GB --boot-disk-type=pd-balanced \
     --network="$NAME" --subnet="$NAME" --region="$REGION" --no-address \
     --service-account="$(account_email "$NAME")" --scopes=cloud-platform \
     --metadata=google-logging-enabled=true,block-project-ssh-keys=true,cos-update-strategy=update_disabled \
@@ -90,6 +90,18 @@ ensure_autoscaling() {
 # wait_until STATE: stable or version-target-reached.
 wait_until() {
   run "${GROUP[@]}" wait-until "$NAME" "--$1" --timeout="$ROLLOUT_LIMIT" --region="$REGION" --project="$PROJECT"
+}
+
+# prune_templates: keep the five newest templates; a project may have a few hundred.
+prune_templates() {
+  local templates template kept=0
+  templates=$(query gcloud compute instance-templates list --project="$PROJECT" --filter="name~^$NAME-[0-9a-f]{7}-[0-9a-f]{5}$" \
+    --sort-by=~creationTimestamp --format='value(name)') || exit 1
+  for template in $templates; do
+    kept=$((kept + 1))
+    if [ "$kept" -le 5 ] || [ "$template" = "$TEMPLATE" ] || [ "$template" = "$PREVIOUS" ]; then continue; fi
+    run gcloud compute instance-templates delete "$template" --project="$PROJECT" --quiet || log "Warning: could not delete the template $template."
+  done
 }
 
 # roll_back REASON: restore the previous template and end the script.

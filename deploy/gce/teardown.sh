@@ -17,6 +17,7 @@ if is_enabled compute; then # each resource is listed before the ones that it re
   list_resources "group with all its instances" "instance-groups managed" "name=$NAME"
   list_resources "health check" health-checks "name=($NAME $NAME-alive)"
   list_resources "template" instance-templates "name~^$NAME-[0-9a-f]{7}-[0-9a-f]{5}$"
+  list_resources "address" addresses "name=$NAME"
   list_network
 fi
 list_account "$NAME"

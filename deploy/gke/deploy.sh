@@ -25,8 +25,11 @@ stage_manifests
 
 step "Rolling update: a new pod is ready before an old one is deleted"
 apply_manifests
-run "${KUBECTL[@]}" rollout status deployment/quintet --timeout="$ROLLOUT_LIMITs" || roll_back "$RELEASE did not become ready."
-run "${KUBECTL[@]}" wait gateway/quintet --for=condition=Programmed --timeout="$ROLLOUT_LIMITs" ||
+run "${KUBECTL[@]}" rollout status deployment/quintet --timeout="${ROLLOUT_LIMIT}s" || {
+  check_connected
+  roll_back "$RELEASE did not become ready."
+}
+run "${KUBECTL[@]}" wait gateway/quintet --for=condition=Programmed --timeout="${ROLLOUT_LIMIT}s" ||
   die "the pods are ready, but the load balancer is not. Find out why: kubectl -n quintet describe gateway quintet"
 
 if [ "$PUBLIC" = true ]; then
@@ -36,5 +39,5 @@ else
   capture_port port
   tunnel=("${KUBECTL[@]}" port-forward service/quintet "$port:80")
   smoke_test_tunnel "$port" "${tunnel[@]}" || roll_back "$RELEASE failed the smoke test."
-  show_tunnel "$port" "${tunnel[@]}"
+  show_tunnel "gcloud container clusters get-credentials $NAME --region=$REGION --project=$PROJECT --dns-endpoint && kubectl --namespace=quintet port-forward service/quintet 8080:80"
 fi

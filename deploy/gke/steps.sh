@@ -111,6 +111,6 @@ roll_back() {
   if [ "$PREVIOUS" = "$RELEASE" ]; then die "$RELEASE was already deployed, so there is no other release to restore."; fi
   step "Roll back to $PREVIOUS"
   run "${KUBECTL[@]}" rollout undo deployment/quintet || die "could not roll back. $(hint)"
-  run "${KUBECTL[@]}" rollout status deployment/quintet --timeout="$ROLLOUT_LIMITs" || die "could not roll back to $PREVIOUS. $(hint)"
+  run "${KUBECTL[@]}" rollout status deployment/quintet --timeout="${ROLLOUT_LIMIT}s" || die "could not roll back to $PREVIOUS. $(hint)"
   die "rolled back to $PREVIOUS, which was never interrupted."
 }

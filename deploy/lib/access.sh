@@ -21,10 +21,30 @@ export_token() {
   if $DRY_RUN; then echo "export SMOKE_TOKEN"; fi
 }
 
-# smoke_test URL [SECONDS]: readiness, the page, and every sample image against its expected label. Waits until the URL is ready.
-smoke_test() {
+# run_smoke_test URL [SECONDS]: readiness, the page, and every sample image against its expected label. Waits until the URL is ready.
+# The status is 1 if the service gives a wrong answer, 3 if it cannot be reached.
+run_smoke_test() {
   step "Smoke test"
-  run python3 deploy/smoke.py "$1" --bundle="$MODEL" --wait="${2:-$SMOKE_LIMIT}"
+  run_once python3 deploy/smoke.py "$1" --bundle="$MODEL" --wait="${2:-$SMOKE_LIMIT}"
+}
+
+# check_reached STATUS URL: a service that cannot be reached may work, so its release is neither rejected nor rolled back.
+check_reached() {
+  if [ "$1" != 3 ]; then return "$1"; fi
+  die "could not reach $2 from this machine, so $RELEASE was not tested. Nothing was rolled back. Check the network and run the same command again."
+}
+
+# check_connected: a command that could not reach Google says nothing about the release. End the script if ERROR_FILE says so.
+check_connected() {
+  if ! grep -qE 'Unable to connect to the server|connection refused|Connection refused|i/o timeout|no such host|TLS handshake timeout|ConnectionError|Max retries exceeded|Connection aborted|lost connection' "$ERROR_FILE"; then return; fi
+  die "could not reach Google from this machine, so it is not known whether $RELEASE is ready. Nothing was rolled back. Check the network and run the same command again."
+}
+
+# smoke_test URL [SECONDS]
+smoke_test() {
+  local status=0
+  run_smoke_test "$@" || status=$?
+  check_reached "$status" "$1"
 }
 
 # show_url URL [HEADER]: print the URL and a command that classifies a sample image. HEADER is an option of curl.

@@ -29,8 +29,8 @@ ensure_repository() {
 build_in_cloud() {
   ensure_build_account
   step "Build the image with Cloud Build"
-  run gcloud builds submit . --config=deploy/build.yaml --region="$REGION" --project="$PROJECT" --service-account="$(build_account)" \
-    --substitutions="_IMAGE=$1,_MODEL=$MODEL,$(image_labels)" --suppress-logs --format=none || {
+  submit_build . --config=deploy/build.yaml \
+    --substitutions="_IMAGE=$1,_MODEL=$MODEL,$(image_labels)" || {
     log "Read the build log: gcloud logging read 'resource.type=build' --project=$PROJECT --freshness=1h --order=asc --format='value(textPayload)'"
     die "the build failed; nothing was deployed. $(hint)"
   }

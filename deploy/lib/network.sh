@@ -9,8 +9,11 @@
 #        ADDRESS             the IP address of the load balancer
 #        CERTIFICATE         the certificate for DOMAIN; empty without DOMAIN
 #        CERTIFICATE_ACTIVE  true once Google has issued it
+#        TUNNEL              the process that keeps the tunnel open; empty if there is none
 
 PROXY_RANGE=10.8.16.0/23
+TUNNEL=
+trap 'close_tunnel; rm -rf "$ERROR_FILE" "$WORK"' EXIT # also if the user interrupts the script
 
 # name_resources: these targets never scale to zero. Production runs at least two instances, so that it survives the loss of one.
 name_resources() {
@@ -85,18 +88,49 @@ capture_port() {
 # smoke_test_public: through the load balancer. A new one takes minutes until it answers.
 smoke_test_public() { smoke_test "$(public_url)" "$BALANCER_LIMIT"; }
 
-# smoke_test_tunnel PORT COMMAND...: through the tunnel that COMMAND opens on the local PORT.
+# keep_open COMMAND...: run a tunnel, and again when it ends, until this process is terminated. WORK/tunnel.log is its last output.
+keep_open() {
+  local tunnel=
+  trap '{ kill "$tunnel" && wait "$tunnel"; } 2>/dev/null; exit 0' TERM
+  while true; do
+    "$@" >"$WORK/tunnel.log" 2>&1 &
+    tunnel=$!
+    wait "$tunnel" || true
+    log "The tunnel was closed; opening it again ..."
+    sleep "$TUNNEL_INTERVAL"
+  done
+}
+
+close_tunnel() {
+  if [ -z "$TUNNEL" ]; then return; fi
+  { kill "$TUNNEL" && wait "$TUNNEL"; } 2>/dev/null || true
+  TUNNEL=
+}
+
+# smoke_test_tunnel PORT COMMAND...: through the tunnel that COMMAND opens on the local PORT. A tunnel can stay open although it
+# passes nothing on, so a test that could not reach the service is repeated through a new one.
 smoke_test_tunnel() {
-  local port=$1 status=0
+  local port=$1 status attempt
   shift
   step "Open a tunnel, because the address $ADDRESS is internal"
-  if $DRY_RUN; then echo "$(quote "$@") &"; else
-    log "+ $(quote "$@") &"
-    "$@" >/dev/null &
+  if $DRY_RUN; then
+    echo "$(quote "$@") &"
+    run_smoke_test "http://localhost:$port" "$TUNNEL_LIMIT"
+    echo 'kill %1'
+    return
   fi
-  smoke_test "http://localhost:$port" "$BALANCER_LIMIT" || status=1
-  if $DRY_RUN; then echo 'kill %1'; else { kill $! && wait $!; } 2>/dev/null || true; fi
-  return $status
+  make_work_folder
+  for attempt in 1 2 3; do
+    log "+ $(quote "$@") &"
+    keep_open "$@" &
+    TUNNEL=$!
+    status=0
+    run_smoke_test "http://localhost:$port" "$TUNNEL_LIMIT" || status=$?
+    close_tunnel
+    if [ $status -ne 3 ]; then return $status; fi
+    log "Attempt $attempt of 3 did not reach the service. Last output of the tunnel: $(tail -n 1 "$WORK/tunnel.log")"
+  done
+  check_reached 3 "http://localhost:$port"
 }
 
 show_public_url() {
@@ -110,13 +144,12 @@ show_public_url() {
   show_url "$(public_url)"
 }
 
-# show_tunnel PORT COMMAND...
+# show_tunnel COMMANDS: COMMANDS open a tunnel on port 8080 of the user's machine.
 show_tunnel() {
-  local port=$1
-  shift
   if $DRY_RUN; then return; fi
-  log "The address inside the network $NAME is http://$ADDRESS. To reach it from this machine, keep this running: $(quote "$@")"
-  show_url "http://localhost:$port"
+  log "The address inside the network $NAME is http://$ADDRESS. To reach it from your machine, keep this running:"
+  log "  $1"
+  show_url http://localhost:8080
 }
 
 # list_resources DESCRIPTION COLLECTION FILTER: list all resources of a Compute Engine collection for removal, global and regional.
@@ -139,10 +172,11 @@ list_resources() {
   done <<<"$resources"
 }
 
+# list_network: the network and what is left in it. The firewall rules that GKE creates in it are GKE's own: it removes them with the
+# cluster, and `remove_leftover` removes the rest.
 list_network() {
-  list_resources "address" addresses "name=$NAME"
   list_resources "certificate" ssl-certificates "name~^$NAME-"
-  list_resources "firewall rule" firewall-rules "network~/$NAME$"
+  list_resources "firewall rule" firewall-rules "name=($NAME-probes $NAME-inside)"
   list_resources "subnet" "networks subnets" "network~/$NAME$"
   list_resources "network" networks "name=$NAME"
 }

@@ -16,7 +16,10 @@ CHANGED_AT=0
 : "${TRANSIENT_LIMIT:=120}" "${TRANSIENT_INTERVAL:=5}"      # concurrent changes, rate limits, unavailable services
 : "${SMOKE_LIMIT:=60}"                                      # until a candidate is ready
 : "${BALANCER_LIMIT:=600}"                                  # until a new load balancer answers
+: "${TUNNEL_LIMIT:=180}"                                    # until the service answers through a tunnel; three attempts
+: "${TUNNEL_INTERVAL:=1}"                                   # until a tunnel that was closed is opened again
 : "${ROLLOUT_LIMIT:=900}"                                   # until a rolling update has finished
+: "${REMOVAL_LIMIT:=900}" "${REMOVAL_INTERVAL:=10}"         # until nothing uses a resource that is removed
 
 # record_change NAME...: an API, an account or another name that error messages contain.
 record_change() {

@@ -30,7 +30,7 @@ remove_listed() {
     done
   fi
   log "Not removed, because other targets use them: the images in $(repository) (0.10 \$ per GB and month"
-  log "above 0.5 GB), the uploaded sources in gs://${PROJECT}_cloudbuild, the account $SERVICE-build, and the enabled APIs (free)."
+  log "above 0.5 GB), the uploaded sources in gs://${PROJECT}_${REGION}_cloudbuild, the account $SERVICE-build, and the enabled APIs (free)."
 }
 
 # remove COMMAND...: a resource that is already gone counts as removed. A resource that is still in use is tried again, because
@@ -44,7 +44,7 @@ remove() {
   log "+ $(quote "$@")"
   start=$(date +%s)
   until execute "$@"; do
-    if is_gone; then
+    if is_not_found; then
       log "It is already gone."
       return
     fi
@@ -58,8 +58,6 @@ remove() {
     fi
   done
 }
-
-is_gone() { grep -qE 'NOT_FOUND|[Nn]ot found|could not be found|Cannot find' "$ERROR_FILE"; }
 
 is_in_use() {
   grep -qE 'already being used by|resourceNotReady|is not ready|incompatible operation|already in progress' "$ERROR_FILE"
@@ -77,7 +75,7 @@ remove_leftover() {
     *) return 1 ;;
   esac
   log "+ $(quote gcloud compute "$@" --project="$PROJECT" --quiet)"
-  execute gcloud compute "$@" --project="$PROJECT" --quiet || is_gone
+  execute gcloud compute "$@" --project="$PROJECT" --quiet || is_not_found
 }
 
 # list_account NAME: the service account and its roles in the project. Google keeps the roles of a deleted account in the policy
@@ -94,7 +92,7 @@ list_account() {
         ;;
     esac
   done <<<"$roles"
-  if exists gcloud iam service-accounts describe "$email" --project="$PROJECT" --format='value(email)'; then
+  if is_enabled iam && exists gcloud iam service-accounts describe "$email" --project="$PROJECT" --format='value(email)'; then
     list_removal "service account $email" gcloud iam service-accounts delete "$email" --project="$PROJECT" --quiet
   fi
 }
@@ -111,7 +109,7 @@ project_roles() {
 
 # remove_service NAME ACCOUNT: a Cloud Run service or function.
 remove_service() {
-  if exists gcloud run services describe "$1" --region="$REGION" --project="$PROJECT" --format='value(metadata.name)'; then
+  if is_enabled run && exists gcloud run services describe "$1" --region="$REGION" --project="$PROJECT" --format='value(metadata.name)'; then
     list_removal "Cloud Run service $1 with all its revisions" gcloud run services delete "$1" --region="$REGION" --project="$PROJECT" --quiet
   fi
   list_account "$2"

@@ -10,13 +10,50 @@
 read_state() {
   NAME=$1 REVISION='' IS_PUBLIC=false
   SERVING=$(query gcloud run services list --region="$REGION" --project="$PROJECT" --flatten='status.traffic[]' \
-    --filter="metadata.name=$NAME AND status.traffic.percent>0" --format='value[separator=" "](status.traffic.revisionName,status.traffic.percent)') || exit 1
+    --filter="metadata.name=$NAME AND status.traffic.percent>0 AND status.traffic.revisionName:*" --format='value[separator=" "](status.traffic.revisionName,status.traffic.percent)') || exit 1
   if [ -z "$SERVING" ]; then return; fi
   REVISION=$(query gcloud run revisions list --service="$NAME" --region="$REGION" --project="$PROJECT" --flatten='status.conditions[]' --limit=1 \
     --filter="metadata.labels.release=$RELEASE AND status.conditions.type=Ready AND status.conditions.status=True" \
     --format='value(metadata.name)') || exit 1
-  if exists gcloud run services get-iam-policy "$NAME" --region="$REGION" --project="$PROJECT" --flatten='bindings[].members' \
-    --filter='bindings.role=roles/run.invoker AND bindings.members=allUsers' --format='value(bindings.members)'; then IS_PUBLIC=true; fi
+  if has_invoker_check_disabled || has_public_binding; then IS_PUBLIC=true; fi
+}
+
+# Cloud Run checks with IAM who calls a service, unless that check is disabled.
+has_invoker_check_disabled() {
+  exists gcloud run services list --region="$REGION" --project="$PROJECT" --format='value(metadata.name)' \
+    --filter="metadata.name=$NAME AND metadata.annotations.\"run.googleapis.com/invoker-iam-disabled\":true"
+}
+
+# The other way to make a service public, which organization policies often forbid.
+has_public_binding() {
+  exists gcloud run services get-iam-policy "$NAME" --region="$REGION" --project="$PROJECT" --flatten='bindings[].members' \
+    --filter='bindings.role=roles/run.invoker AND bindings.members=allUsers' --format='value(bindings.members)'
+}
+
+# current_ingress: INGRESS, or the value of the service if it is -.
+current_ingress() {
+  local ingress=$INGRESS
+  if [ "$ingress" = - ]; then
+    ingress=$(query gcloud run services describe "$NAME" --region="$REGION" --project="$PROJECT" \
+      --format='value(metadata.annotations."run.googleapis.com/ingress")') || exit 1
+  fi
+  echo "${ingress:-all}"
+}
+
+# check_changes: `services replace` removes what service.yaml does not contain. Environment variables and annotations that somebody
+# else added end the script.
+check_changes() {
+  local found name unknown=
+  found=$(query gcloud run services describe "$NAME" --region="$REGION" --project="$PROJECT" \
+    --format='value[separator=" "](spec.template.spec.containers[0].env[].name.list(separator=" "),spec.template.metadata.annotations.list(show=keys,separator=" "))') || exit 1
+  for name in $found; do
+    case $name in
+      LOG_FORMAT | WEB_CONCURRENCY | autoscaling.knative.dev/maxScale | run.googleapis.com/execution-environment | \
+        run.googleapis.com/startup-cpu-boost | run.googleapis.com/client-* | client.knative.dev/*) ;;
+      *) unknown+=" $name" ;;
+    esac
+  done
+  [ -z "$unknown" ] || die "the service $NAME has settings that deploy.sh would remove:$unknown. Add them to deploy/cloudrun/service.yaml, or remove them from the service."
 }
 
 is_serving() { [ "$SERVING" = "$REVISION 100" ]; }
@@ -28,16 +65,20 @@ name_revision() { REVISION=$NAME-$RELEASE-$(date -u +%H%M%S); }
 revoke_public_access() {
   if [ "$PUBLIC" = true ] || ! $IS_PUBLIC; then return; fi
   step "PUBLIC=false: revoke public access"
-  run gcloud run services remove-iam-policy-binding "$NAME" --member=allUsers --role=roles/run.invoker \
-    --region="$REGION" --project="$PROJECT" --format=none || die "could not revoke public access to $NAME. $(hint)"
+  run gcloud run services update "$NAME" --invoker-iam-check --region="$REGION" --project="$PROJECT" --format=none ||
+    die "could not revoke public access to $NAME. $(hint)"
+  if has_public_binding; then
+    run gcloud run services remove-iam-policy-binding "$NAME" --member=allUsers --role=roles/run.invoker \
+      --region="$REGION" --project="$PROJECT" --format=none || die "could not revoke public access to $NAME. $(hint)"
+  fi
   IS_PUBLIC=false
 }
 
 grant_public_access() {
   if [ "$PUBLIC" = false ] || $IS_PUBLIC; then return; fi
   step "PUBLIC=true: grant public access"
-  run gcloud run services add-iam-policy-binding "$NAME" --member=allUsers --role=roles/run.invoker \
-    --region="$REGION" --project="$PROJECT" --format=none || die "$NAME is deployed, but could not be made public. $(hint)"
+  run gcloud run services update "$NAME" --no-invoker-iam-check --region="$REGION" --project="$PROJECT" --format=none ||
+    die "$NAME is deployed, but could not be made public. $(hint)"
 }
 
 # traffic_targets: the `traffic` field of service.yaml. The serving revisions keep their traffic; the candidate gets a tag and no

@@ -54,6 +54,10 @@ setting MODEL model/imagenet 'model/[A-Za-z0-9][A-Za-z0-9._-]*' "a folder below 
   "The bundle to serve."
 setting BUILD cloud 'cloud|local' "cloud or local" \
   "Where images are built: Cloud Build, or docker, podman or buildah on this machine."
+setting INGRESS '-' '-|all|internal|internal-and-cloud-load-balancing' "all, internal, internal-and-cloud-load-balancing or -" \
+  "Cloud Run and functions: the networks that can reach the service. - keeps the current value, which is all for a new service. The smoke test must run in one of these networks."
+setting BUILD_REGION '-' '-|global|[a-z]+-[a-z]+[0-9]+' "a region, global or -" \
+  "The region of Cloud Build. - is REGION, and global if the project may not build there, as many new projects."
 setting INVOKER '-' '-|[a-z0-9-]+@[a-z0-9.-]+\.gserviceaccount\.com' "the email address of a service account, or -" \
   "The service account that the smoke test impersonates. Needed if gcloud is logged in without an account, and on App Engine with PUBLIC=false. - means none."
 setting CPU 1 '1|2|4|8' "1, 2, 4 or 8" \
@@ -89,6 +93,7 @@ read_settings() {
   for name in $SETTINGS; do
     check_setting "$file" "$name"
   done
+  check_size "$file"
   [ "$MIN_INSTANCES" -le "$MAX_INSTANCES" ] ||
     die "$file: invalid MIN_INSTANCES '$MIN_INSTANCES': expected at most MAX_INSTANCES, which is $MAX_INSTANCES"
 }
@@ -97,6 +102,28 @@ check_setting() {
   local file=$1 name=$2 pattern="PATTERN_$2" allowed="ALLOWED_$2"
   if [ -z "${!name}" ]; then die "$file: missing setting $name: expected ${!allowed}. Add a line $name=..."; fi
   [[ ${!name} =~ ${!pattern} ]] || die "$file: invalid $name '${!name}': expected ${!allowed}"
+}
+
+# check_size FILE: the combinations of CPU and MEMORY that Google rejects.
+check_size() {
+  local file=$1 mebibytes=${MEMORY%[MG]i} minimum=0
+  if [ "${MEMORY%Gi}" != "$MEMORY" ]; then mebibytes=$((mebibytes * 1024)); fi
+  case $TARGET in
+    cloudrun | functions)
+      case $CPU in
+        4) minimum=2048 ;;
+        8) minimum=4096 ;;
+        *) minimum=512 ;;
+      esac
+      [ "$mebibytes" -ge "$minimum" ] || die "$file: invalid MEMORY '$MEMORY': expected at least ${minimum}Mi with CPU=$CPU on $TARGET"
+      if [ "$CPU" = 1 ] && [ "$mebibytes" -gt 4096 ]; then die "$file: invalid CPU '1': expected at least 2 with MEMORY=$MEMORY on $TARGET"; fi
+      ;;
+    gae)
+      if [ "$GAE_ENVIRONMENT" = flexible ] && [ "$CPU" != 1 ]; then
+        die "$file: invalid CPU '$CPU': expected 1 with GAE_ENVIRONMENT=flexible, because app.flex.yaml has memory for one CPU"
+      fi
+      ;;
+  esac
 }
 
 # All settings in one line. A release is named after them, too.

@@ -76,19 +76,22 @@ capture() {
   printf -v "$_name" %s "$_value"
 }
 
-# query COMMAND...: only a missing resource gives empty output. Every other error ends the script, because a missing
+# query COMMAND...: `gcloud compute ... list` exits with 0 even if it could not read everything. Only a missing resource gives empty output. Every other error ends the script, because a missing
 # permission must not be mistaken for a missing resource.
 query() {
   local start
   start=$(date +%s)
-  until "$@" 2>"$ERROR_FILE"; do
+  until "$@" 2>"$ERROR_FILE" && ! grep -q 'Some requests did not succeed' "$ERROR_FILE"; do
     if $DRY_RUN && grep -qE 'SERVICE_DISABLED|has not been used in project' "$ERROR_FILE"; then return; fi # the dry run enabled no API
     if wait_to_retry "$start"; then continue; fi
-    if grep -qE 'NOT_FOUND|[Nn]ot found|Cannot find|does not contain an App Engine application' "$ERROR_FILE"; then return; fi
+    if is_not_found; then return; fi
     cat "$ERROR_FILE" >&2
     die "command failed: $(quote "$@"). $(hint)"
   done
 }
+
+# is_not_found: whether the error in ERROR_FILE says that a resource does not exist.
+is_not_found() { grep -qE 'NOT_FOUND|[Nn]ot found|[Cc]ould not be found|Cannot find|does not contain an App Engine application' "$ERROR_FILE"; }
 
 # exists COMMAND...: whether the read-only command prints anything.
 exists() {
@@ -109,8 +112,14 @@ hint() {
     *USER_PROJECT_DENIED*)
       echo "gcloud sends a quota project that the caller may not use. Turn that off: gcloud config unset billing/quota_project"
       ;;
+    *"cannot run builds in this region"*)
+      echo "This project may not build in $REGION. Set BUILD_REGION=global, or, on functions and App Engine, REGION to one of us-central1, us-west2, europe-west1, asia-east1, australia-southeast1, southamerica-east1."
+      ;;
     *SERVICE_DISABLED* | *"has not been used in project"*)
       echo "An API is not enabled, or was enabled a moment ago. Wait a minute and run the same command again."
+      ;;
+    *vmExternalIpAccess*)
+      echo "An organization policy forbids instances with public addresses, which App Engine flexible uses. Set GAE_ENVIRONMENT=standard, or ask the organization's administrator for an exception."
       ;;
     *"permitted customer"* | *"organization policy"* | *constraints/*)
       echo "An organization policy forbids this. Set PUBLIC=false, or ask the organization's administrator for an exception."

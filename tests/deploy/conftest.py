@@ -123,10 +123,13 @@ def cloud_and_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
         "CLOUDSDK_SURVEY_DISABLE_PROMPTS": "1",
         "SMOKE_LIMIT": "5",
         "BALANCER_LIMIT": "5",
-        "PROPAGATION_LIMIT": "20",
+        "TUNNEL_LIMIT": "10",
+        "PROPAGATION_LIMIT": "120",
         "PROPAGATION_INTERVAL": "0.2",
-        "TRANSIENT_LIMIT": "20",
+        "TRANSIENT_LIMIT": "30",
         "TRANSIENT_INTERVAL": "0.2",
+        "REMOVAL_LIMIT": "30",
+        "REMOVAL_INTERVAL": "0.2",
     }
     with fast_gcloud(home, environment) as variables:
         checkout = Checkout(home / "checkout", environment | variables)
@@ -226,6 +229,3 @@ def deployments(cloud_and_checkout: tuple[Cloud, Checkout]) -> Deployments:
 @pytest.fixture
 def deployed(deployments: Deployments, cloud: Cloud, checkout: Checkout) -> Deployments:  # noqa: ARG001 - resets both
     return deployments
-
-
-Workplace, workplace = Checkout, checkout  # the names in the tests of the scripts

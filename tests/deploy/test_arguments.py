@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PROJECT, Workplace
+from .conftest import PROJECT, Checkout
 from .simulator import Cloud
 from .simulator.service import permission_denied
 
@@ -15,16 +15,16 @@ DEPLOY = "deploy/cloudrun/deploy.sh"
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_missing_settings_file_is_named_with_the_fix(script: str, workplace: Workplace) -> None:
-    (workplace.folder / "deploy/staging.env").unlink()
-    outcome = workplace.run(script)
+def test_missing_settings_file_is_named_with_the_fix(script: str, checkout: Checkout) -> None:
+    (checkout.folder / "deploy/staging.env").unlink()
+    outcome = checkout.run(script)
     assert outcome.code == 1
     assert "deploy/staging.env not found. Create it: cp deploy/staging.env.example deploy/staging.env" in outcome.err
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_help_names_the_arguments(script: str, workplace: Workplace) -> None:
-    outcome = workplace.run(script, "--help")
+def test_help_names_the_arguments(script: str, checkout: Checkout) -> None:
+    outcome = checkout.run(script, "--help")
     assert outcome.code == 0
     assert f"{script} [--env staging|production] [--yes] [--dry-run]" in outcome.out
 
@@ -37,8 +37,8 @@ def test_help_names_the_arguments(script: str, workplace: Workplace) -> None:
         (["--env"], "missing value of --env: expected staging or production"),
     ],
 )
-def test_invalid_arguments_are_rejected(words: list[str], message: str, workplace: Workplace) -> None:
-    outcome = workplace.run(DEPLOY, *words)
+def test_invalid_arguments_are_rejected(words: list[str], message: str, checkout: Checkout) -> None:
+    outcome = checkout.run(DEPLOY, *words)
     assert outcome.code == 1
     assert message in outcome.err
 
@@ -62,63 +62,63 @@ def test_invalid_arguments_are_rejected(words: list[str], message: str, workplac
     ],
 )
 def test_invalid_setting_is_named_with_its_allowed_values(
-    name: str, value: str | None, message: str, cloud: Cloud, workplace: Workplace
+    name: str, value: str | None, message: str, cloud: Cloud, checkout: Checkout
 ) -> None:
-    workplace.settings(**{name: value})
-    outcome = workplace.run(DEPLOY)
+    checkout.settings(**{name: value})
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 1
     assert message in outcome.err
     assert cloud.changes() == []
-    assert not (workplace.folder / "broken").exists()
+    assert not (checkout.folder / "broken").exists()
 
 
-def test_settings_file_is_not_executed(workplace: Workplace) -> None:
-    with (workplace.folder / "deploy/staging.env").open("a") as file:
+def test_settings_file_is_not_executed(checkout: Checkout) -> None:
+    with (checkout.folder / "deploy/staging.env").open("a") as file:
         file.write("touch broken\n")
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 1
     assert "invalid line 'touch broken': expected NAME=VALUE" in outcome.err
-    assert not (workplace.folder / "broken").exists()
+    assert not (checkout.folder / "broken").exists()
 
 
-def test_missing_gcloud_is_reported_with_the_fix(workplace: Workplace, tmp_path: Path) -> None:
+def test_missing_gcloud_is_reported_with_the_fix(checkout: Checkout, tmp_path: Path) -> None:
     for tool in ("bash", "env", "dirname", "mktemp", "git", "python3", "rm", "cat"):
         found = next(Path(p) / tool for p in ("/usr/bin", "/bin") if (Path(p) / tool).exists())
         (tmp_path / tool).symlink_to(found)
-    outcome = workplace.run(DEPLOY, PATH=str(tmp_path))
+    outcome = checkout.run(DEPLOY, PATH=str(tmp_path))
     assert outcome.code == 1
     assert (
         "gcloud is not on PATH. Install the Google Cloud CLI: https://cloud.google.com/sdk/docs/install" in outcome.err
     )
 
 
-def test_missing_login_is_reported_with_the_fix(workplace: Workplace, tmp_path: Path) -> None:
-    outcome = workplace.run(DEPLOY, CLOUDSDK_CONFIG=str(tmp_path), CLOUDSDK_AUTH_ACCESS_TOKEN_FILE="")
+def test_missing_login_is_reported_with_the_fix(checkout: Checkout, tmp_path: Path) -> None:
+    outcome = checkout.run(DEPLOY, CLOUDSDK_CONFIG=str(tmp_path), CLOUDSDK_AUTH_ACCESS_TOKEN_FILE="")
     assert outcome.code == 1
     assert "Log in: gcloud auth login" in outcome.err
 
 
-def test_inaccessible_project_is_named(cloud: Cloud, workplace: Workplace) -> None:
+def test_inaccessible_project_is_named(cloud: Cloud, checkout: Checkout) -> None:
     cloud.fail("GET serviceusage", permission_denied("serviceusage.services.list", PROJECT))
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 1
     assert f"could not read project {PROJECT} (PROJECT in deploy/staging.env)" in outcome.err
 
 
-def test_production_rejects_uncommitted_changes(cloud: Cloud, workplace: Workplace) -> None:
-    workplace.settings("production")
-    with (workplace.folder / "app/__init__.py").open("a") as file:
+def test_production_rejects_uncommitted_changes(cloud: Cloud, checkout: Checkout) -> None:
+    checkout.settings("production")
+    with (checkout.folder / "app/__init__.py").open("a") as file:
         file.write("# not committed\n")
-    outcome = workplace.run(DEPLOY, "--env", "production", "--yes")
+    outcome = checkout.run(DEPLOY, "--env", "production", "--yes")
     assert outcome.code == 1
     assert "uncommitted changes (git status)" in outcome.err
     assert cloud.changes() == []
 
 
 @pytest.mark.parametrize("answer", ["n\n", ""])
-def test_production_asks_for_confirmation(answer: str, cloud: Cloud, workplace: Workplace) -> None:
-    workplace.settings("production")
-    outcome = workplace.run(DEPLOY, "--env", "production", answer=answer)
+def test_production_asks_for_confirmation(answer: str, cloud: Cloud, checkout: Checkout) -> None:
+    checkout.settings("production")
+    outcome = checkout.run(DEPLOY, "--env", "production", answer=answer)
     assert outcome.code == 1
     assert f"(model/imagenet) to cloudrun as quintet in {PROJECT}, europe-west1; public: false." in outcome.err
     assert "This changes production. Continue? [y/N]" in outcome.err
@@ -126,14 +126,25 @@ def test_production_asks_for_confirmation(answer: str, cloud: Cloud, workplace: 
     assert cloud.changes() == []
 
 
-def test_uncommitted_changes_are_part_of_the_image_tag(cloud: Cloud, workplace: Workplace) -> None:
-    with (workplace.folder / "app/__init__.py").open("a") as file:
+def test_uncommitted_changes_are_part_of_the_image_tag(cloud: Cloud, checkout: Checkout) -> None:
+    with (checkout.folder / "app/__init__.py").open("a") as file:
         file.write("# not committed\n")
-    assert "-changed-" in workplace.run(DEPLOY, "--dry-run").out
+    assert "-changed-" in checkout.run(DEPLOY, "--dry-run").out
     assert cloud.changes() == []
 
 
 def test_only_the_scripts_are_executable() -> None:
     root = Path(__file__).parents[2] / "deploy"
     for path in root.rglob("*.sh"):
-        assert os.access(path, os.X_OK) == (path.name in ("deploy.sh", "teardown.sh")), path
+        assert os.access(path, os.X_OK) == (path.name in ("deploy.sh", "teardown.sh", "setup.sh")), path
+
+
+def test_configured_project_of_gcloud_is_not_used(cloud: Cloud, checkout: Checkout) -> None:
+    checkout.settings(PUBLIC="true")
+    configured = {"CLOUDSDK_CORE_PROJECT": "another-project"}
+    outcome = checkout.run(DEPLOY, **configured)
+    assert outcome.code == 0, outcome
+    printed = checkout.run(DEPLOY, "--dry-run", **configured)
+    assert "export CLOUDSDK_CORE_PROJECT=quintet-staging\n" in printed.out
+    requests = [f"{call} {call.headers} {call.content!r}" for call in cloud.calls]
+    assert not [request for request in requests if "another-project" in request]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import INVOKER, PROJECT, ROOT, Deployments, Workplace
+from .conftest import INVOKER, PROJECT, ROOT, Checkout, Deployments
 from .scenarios import check_printed_curl
 from .simulator import Cloud
 from .simulator.service import Refusal, api_not_enabled, permission_denied
@@ -22,18 +22,15 @@ def test_first_deployment_is_tested_before_it_is_public(deployed: Deployments, c
     assert "all 9 checks passed" in outcome.out
     assert all(request.startswith("candidate---quintet ") for request in deployed.requests)
     assert any("POST /predict 200" in request for request in deployed.requests)
-    created = next(
-        i for i, change in enumerate(deployed.changes) if change.endswith("/namespaces/quintet-staging/services")
+    assert (
+        deployed.changes[-1]
+        == f"PUT europe-west1-run.googleapis.com/apis/serving.knative.dev/v1/namespaces/{PROJECT}/services/quintet"
     )
-    made_public = next(
-        i for i, change in enumerate(deployed.changes) if change.endswith("services/quintet:setIamPolicy")
-    )
-    assert created < made_public
-    assert cloud.run.invokers("quintet") == {"allUsers"}
+    assert cloud.run.may_call("quintet", {})
 
 
-def test_printed_curl_command_classifies_an_image(deployed: Deployments, workplace: Workplace) -> None:
-    check_printed_curl(workplace, deployed("cloudrun", PUBLIC="true"))
+def test_printed_curl_command_classifies_an_image(deployed: Deployments, checkout: Checkout) -> None:
+    check_printed_curl(checkout, deployed("cloudrun", PUBLIC="true"))
 
 
 def test_service_has_the_fields_of_service_yaml(deployed: Deployments, cloud: Cloud) -> None:
@@ -65,7 +62,7 @@ def test_service_account_has_no_role(deployed: Deployments, cloud: Cloud) -> Non
 
 def test_archive_contains_only_the_app_and_the_bundle(deployed: Deployments, cloud: Cloud) -> None:
     deployed("cloudrun", PUBLIC="true")
-    (archive,) = cloud.storage.buckets[f"{PROJECT}_cloudbuild"].values()
+    *_, archive = cloud.storage.buckets[f"{PROJECT}_europe-west1_cloudbuild"].values()
     names = set(unpack(archive))
     for copied in re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.M):
         for source in copied.replace("${MODEL}", "model/imagenet").split():
@@ -75,21 +72,21 @@ def test_archive_contains_only_the_app_and_the_bundle(deployed: Deployments, clo
     assert not [name for name in names if "__pycache__" in name or name.endswith((".env", "model.keras"))]
 
 
-def test_second_deployment_changes_nothing(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_second_deployment_changes_nothing(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
     deployed("cloudrun", PUBLIC="true")
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 0, outcome
     assert cloud.changes() == []
     assert "is already serving; nothing to deploy" in outcome.err
 
 
 def test_new_release_is_tested_without_traffic_and_then_promoted(
-    deployed: Deployments, cloud: Cloud, workplace: Workplace
+    deployed: Deployments, cloud: Cloud, checkout: Checkout
 ) -> None:
     deployed("cloudrun", PUBLIC="true")
     before = cloud.run.serving("quintet")
-    workplace.new_commit()
-    outcome = workplace.run(DEPLOY)
+    checkout.new_commit()
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 0, outcome
     replaced, promoted = cloud.sent("PUT .*/services/quintet")
     assert replaced.body["spec"]["traffic"][0] == {"revisionName": before, "percent": 100}
@@ -98,17 +95,15 @@ def test_new_release_is_tested_without_traffic_and_then_promoted(
     after = cloud.run.serving("quintet")
     assert after != before
     assert promoted.body["spec"]["traffic"] == [{"revisionName": after, "percent": 100}]
-    assert cloud.run.invokers("quintet") == {"allUsers"}
+    assert cloud.run.may_call("quintet", {})
 
 
-def test_candidate_that_is_never_ready_gets_no_traffic(
-    deployed: Deployments, cloud: Cloud, workplace: Workplace
-) -> None:
+def test_candidate_that_is_never_ready_gets_no_traffic(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
     deployed("cloudrun", PUBLIC="true")
     before = cloud.run.serving("quintet")
-    workplace.new_commit()
+    checkout.new_commit()
     cloud.run.never_ready = True
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 1
     assert f"The candidate got no traffic; still serving: {before}\n" in outcome.err
     assert "Read its log: gcloud logging read" in outcome.err
@@ -116,75 +111,107 @@ def test_candidate_that_is_never_ready_gets_no_traffic(
 
 
 def test_candidate_with_wrong_predictions_gets_no_traffic_and_the_next_run_promotes_it(
-    deployed: Deployments, cloud: Cloud, workplace: Workplace
+    deployed: Deployments, cloud: Cloud, checkout: Checkout
 ) -> None:
     deployed("cloudrun", PUBLIC="true")
     before = cloud.run.serving("quintet")
-    workplace.new_commit()
+    checkout.new_commit()
     cloud.frontend.tamper = lambda path, body: body.replace(b'"label"', b'"lable"', 1) if path == "/predict" else body
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 1
     assert "FAIL samples/" in outcome.out
     assert "failed the smoke test" in outcome.err
     assert cloud.run.serving("quintet") == before
     cloud.forget()
-    outcome = workplace.run(DEPLOY)  # the revision exists, so nothing is built or deployed
+    outcome = checkout.run(DEPLOY)  # the revision exists, so nothing is built or deployed
     assert outcome.code == 0, outcome
     assert cloud.changes("builds|replace") == []
     assert cloud.run.serving("quintet") != before
 
 
-def test_permission_error_names_the_fix(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_permission_error_names_the_fix(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
     deployed("cloudrun", PUBLIC="true")
-    workplace.new_commit()
+    checkout.new_commit()
     cloud.fail("PUT .*/services/quintet", permission_denied("run.services.update", "quintet"))
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 1
     assert f"lacks a role in {PROJECT}. Ask the project's owner for the roles" in outcome.err
 
 
-def test_missing_permission_is_not_mistaken_for_a_missing_resource(cloud: Cloud, workplace: Workplace) -> None:
+def test_missing_permission_is_not_mistaken_for_a_missing_resource(cloud: Cloud, checkout: Checkout) -> None:
     cloud.fail("GET iam.googleapis.com", permission_denied("iam.serviceAccounts.get", "quintet-run"))
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 1
     assert "lacks a role" in outcome.err
     assert cloud.changes("serviceAccounts") == []
 
 
-def test_api_that_cannot_be_enabled_is_named(cloud: Cloud, workplace: Workplace) -> None:
+def test_api_that_cannot_be_enabled_is_named(cloud: Cloud, checkout: Checkout) -> None:
     cloud.fail("batchEnable", permission_denied("serviceusage.services.enable", PROJECT))
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 1
     assert "could not enable run.googleapis.com artifactregistry.googleapis.com" in outcome.err
     assert cloud.changes() == [f"POST serviceusage.googleapis.com/v1/projects/{PROJECT}/services:batchEnable"]
 
 
-def test_api_that_is_still_reported_as_disabled(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_api_that_is_still_reported_as_disabled(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
     deployed("cloudrun", PUBLIC="true")
     cloud.fail("GET .*/namespaces/.*/services", api_not_enabled("run.googleapis.com", PROJECT))
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 1
     assert "Wait a minute and run the same command again" in outcome.err
 
 
 def test_public_false_makes_a_public_service_private_first(
-    deployed: Deployments, cloud: Cloud, workplace: Workplace
+    deployed: Deployments, cloud: Cloud, checkout: Checkout
 ) -> None:
     deployed("cloudrun", PUBLIC="true")
-    workplace.settings(PUBLIC="false")
-    outcome = workplace.run(DEPLOY)
+    checkout.settings(PUBLIC="false")
+    outcome = checkout.run(DEPLOY)
+    assert outcome.code == 0, outcome
+    assert not cloud.run.may_call("quintet", {})
+    first = cloud.sent("PUT .*/services/quintet")[0].body
+    assert first["metadata"]["annotations"]["run.googleapis.com/invoker-iam-disabled"].lower() == "false"
+    assert (
+        first["spec"]["template"]["metadata"]["labels"]["release"] not in outcome.err.splitlines()[0]
+    )  # before the new release
+
+
+def test_public_false_removes_a_public_binding_of_earlier_deployments(
+    deployed: Deployments, cloud: Cloud, checkout: Checkout
+) -> None:
+    deployed("cloudrun", PUBLIC="false")
+    cloud.run.policies["quintet"] = {"bindings": [{"role": "roles/run.invoker", "members": ["allUsers"]}]}
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 0, outcome
     assert cloud.run.invokers("quintet") == set()
-    changes = cloud.changes("quintet")
-    assert changes[0].endswith("services/quintet:setIamPolicy")  # before any other change
+    assert not cloud.run.may_call("quintet", {})
 
 
-def test_dry_run_shows_every_command_of_a_local_build(cloud: Cloud, workplace: Workplace, tmp_path: Path) -> None:
+def test_domain_restricted_organization_can_have_a_public_service(cloud: Cloud, checkout: Checkout) -> None:
+    cloud.conditions.domain_restricted = True
+    checkout.settings(PUBLIC="true")
+    outcome = checkout.run(DEPLOY)
+    assert outcome.code == 0, outcome
+    assert cloud.run.may_call("quintet", {})
+    assert cloud.changes("setIamPolicy") == [
+        f"POST cloudresourcemanager.googleapis.com/v1/projects/{PROJECT}:setIamPolicy"
+    ]
+
+
+def test_uploaded_sources_stay_in_the_region(cloud: Cloud, checkout: Checkout) -> None:
+    cloud.conditions.allowed_locations = ["europe-west1"]
+    outcome = checkout.run(DEPLOY)
+    assert outcome.code == 0, outcome
+    assert {where.lower() for where in cloud.storage.locations.values()} == {"europe-west1"}
+
+
+def test_dry_run_shows_every_command_of_a_local_build(cloud: Cloud, checkout: Checkout, tmp_path: Path) -> None:
     docker = tmp_path / "docker"
     docker.write_text("#!/bin/sh\n[ $1 = info ]\n")  # a dry run calls only `docker info`
     docker.chmod(0o755)
-    workplace.settings(BUILD="local")
-    printed = workplace.run(DEPLOY, "--dry-run", PATH=f"{tmp_path}:{workplace.environment['PATH']}")
+    checkout.settings(BUILD="local")
+    printed = checkout.run(DEPLOY, "--dry-run", PATH=f"{tmp_path}:{checkout.environment['PATH']}")
     assert printed.code == 0, printed
     assert "MODEL=model/imagenet docker/build.sh --platform=linux/amd64" in printed.out
     assert "docker push europe-west1-docker.pkg.dev/" in printed.out
@@ -192,29 +219,29 @@ def test_dry_run_shows_every_command_of_a_local_build(cloud: Cloud, workplace: W
     assert cloud.changes() == []
 
 
-def test_teardown_lists_confirms_and_removes(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_teardown_lists_confirms_and_removes(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
     deployed("cloudrun", PUBLIC="true")
-    declined = workplace.run(TEARDOWN, answer="n\n")
+    declined = checkout.run(TEARDOWN, answer="n\n")
     assert declined.code == 1
     assert "service account quintet-run@" in declined.err
     assert cloud.changes() == []
-    outcome = workplace.run(TEARDOWN, answer="y\n")
+    outcome = checkout.run(TEARDOWN, answer="y\n")
     assert outcome.code == 0, outcome
     assert cloud.run.services == {}
     assert set(cloud.iam.accounts) == {f"quintet-build@{PROJECT}.iam.gserviceaccount.com"}
     assert "Not removed" in outcome.err
     cloud.forget()
-    again = workplace.run(TEARDOWN, "--yes")
+    again = checkout.run(TEARDOWN, "--yes")
     assert again.code == 0, again
     assert "No resources of quintet on cloudrun are left" in again.err
     assert cloud.changes() == []
 
 
-def test_teardown_of_an_incomplete_deployment(cloud: Cloud, workplace: Workplace) -> None:
+def test_teardown_of_an_incomplete_deployment(cloud: Cloud, checkout: Checkout) -> None:
     cloud.fail("POST artifactregistry", permission_denied("artifactregistry.repositories.create", PROJECT))
-    assert workplace.run(DEPLOY).code == 1
+    assert checkout.run(DEPLOY).code == 1
     cloud.forget()
-    outcome = workplace.run(TEARDOWN, "--yes")
+    outcome = checkout.run(TEARDOWN, "--yes")
     assert outcome.code == 0, outcome
     assert cloud.iam.accounts == {}
     assert [change.split(" ")[0] for change in cloud.changes()] == ["DELETE"]
@@ -222,10 +249,10 @@ def test_teardown_of_an_incomplete_deployment(cloud: Cloud, workplace: Workplace
 
 @pytest.mark.parametrize("kind", ["person", "service account"])
 def test_identity_token_matches_the_kind_of_login(
-    kind: str, deployed: Deployments, workplace: Workplace, tmp_path: Path
+    kind: str, deployed: Deployments, checkout: Checkout, tmp_path: Path
 ) -> None:
     deployed("cloudrun", PUBLIC="true")
-    workplace.settings(INVOKER="-", PUBLIC="false")
+    checkout.settings(INVOKER="-", PUBLIC="false")
     login = {"CLOUDSDK_CONFIG": str(tmp_path), "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": ""}
     if kind == "person":
         log_in = ["gcloud", "auth", "activate-refresh-token", "someone@example.com", "refresh"]
@@ -240,34 +267,48 @@ def test_identity_token_matches_the_kind_of_login(
         }
         (tmp_path / "key.json").write_text(json.dumps({**account, "token_uri": "https://oauth2.googleapis.com/token"}))
         log_in = ["gcloud", "auth", "activate-service-account", "--key-file", str(tmp_path / "key.json")]
-    assert workplace.run(*log_in, **login).code == 0
-    outcome = workplace.run(DEPLOY, **login)
+    assert checkout.run(*log_in, **login).code == 0
+    outcome = checkout.run(DEPLOY, **login)
     assert outcome.code == 0, outcome
     assert ("--audiences=" in outcome.err) == (kind == "service account")
 
 
-def test_failed_build_deploys_nothing_and_the_next_run_succeeds(cloud: Cloud, workplace: Workplace) -> None:
+def test_failed_build_deploys_nothing_and_the_next_run_succeeds(
+    deployed: Deployments, cloud: Cloud, checkout: Checkout
+) -> None:
+    deployed("cloudrun", PUBLIC="true")
+    before = cloud.run.serving("quintet")
+    checkout.new_commit()
     cloud.cloudbuild.fails = True
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 1
     assert "the build failed; nothing was deployed" in outcome.err
     assert "gcloud logging read" in outcome.err
-    assert cloud.run.services == {}
+    assert cloud.run.serving("quintet") == before
     cloud.cloudbuild.fails = False
     cloud.forget()
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 0, outcome
     assert cloud.changes("serviceAccounts|repositories|setIamPolicy") == []
-    assert cloud.run.serving("quintet")
+    assert cloud.run.serving("quintet") != before
 
 
-def test_dry_run_changes_nothing_and_its_output_deploys(cloud: Cloud, workplace: Workplace) -> None:
-    printed = workplace.run(DEPLOY, "--dry-run")
+def test_build_account_that_cannot_build_is_reported_before_the_upload(cloud: Cloud, checkout: Checkout) -> None:
+    cloud.cloudbuild.fails = True
+    outcome = checkout.run(DEPLOY)
+    assert outcome.code == 1
+    assert "the build account quintet-build cannot build" in outcome.err
+    assert len(cloud.sent("POST cloudbuild.*/builds$")) == 1
+    assert cloud.run.services == {}
+
+
+def test_dry_run_changes_nothing_and_its_output_deploys(cloud: Cloud, checkout: Checkout) -> None:
+    printed = checkout.run(DEPLOY, "--dry-run")
     assert printed.code == 0, printed
     assert "-changed-" not in printed.out
     assert cloud.changes() == []
     assert cloud.storage.buckets == {}
-    pasted = workplace.run("bash", "-euo", "pipefail", "-c", printed.out)
+    pasted = checkout.run("bash", "-euo", "pipefail", "-c", printed.out)
     assert pasted.code == 0, pasted
     assert cloud.run.serving("quintet")
     # Private by default: requests without a token are rejected, and the smoke test sends one.
@@ -277,12 +318,12 @@ def test_dry_run_changes_nothing_and_its_output_deploys(cloud: Cloud, workplace:
 
 
 def test_organization_policy_that_forbids_public_services(
-    deployed: Deployments, cloud: Cloud, workplace: Workplace
+    deployed: Deployments, cloud: Cloud, checkout: Checkout
 ) -> None:
     deployed("cloudrun", PUBLIC="true")
-    cloud.run.policies.clear()
-    reason = "One or more users named in the policy do not belong to a permitted customer."
-    cloud.fail("services/quintet:setIamPolicy", Refusal(400, "FAILED_PRECONDITION", reason))
-    outcome = workplace.run(DEPLOY)
+    del cloud.run.services["quintet"]["metadata"]["annotations"]["run.googleapis.com/invoker-iam-disabled"]
+    reason = 'Operation denied by org policy: ["constraints/run.managed.requireInvokerIam"]'
+    cloud.fail("PUT .*/services/quintet", Refusal(400, "FAILED_PRECONDITION", reason))
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 1
     assert "could not be made public. An organization policy forbids this. Set PUBLIC=false" in outcome.err

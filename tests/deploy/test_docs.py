@@ -1,5 +1,6 @@
 """deploy/*.md: gcloud accepts every quoted command, every link has a target, and the table of settings is complete."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -7,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PROJECT, ROOT, Workplace
+from .conftest import PROJECT, ROOT, Checkout
+from .simulator import Conditions
 
 PAGES = sorted((ROOT / "deploy").rglob("README.md"))
 
 
-def test_gcloud_accepts_every_quoted_command(workplace: Workplace, tmp_path: Path) -> None:
+def test_gcloud_accepts_every_quoted_command(checkout: Checkout, tmp_path: Path) -> None:
     lines = [line for page in PAGES for line in re.findall(r"(?:^|`)(gcloud [^`\n]+)", page.read_text(), re.M)]
     lines = [line for line in lines if "--" in line and not line.endswith(("--to-revisions", "set-traffic"))]
     lines = [line.replace("PROJECT", PROJECT) for line in lines]
@@ -20,7 +22,7 @@ def test_gcloud_accepts_every_quoted_command(workplace: Workplace, tmp_path: Pat
     (tmp_path / "lines.json").write_text(
         json.dumps([{"command_string": line, "id": i} for i, line in enumerate(lines)])
     )
-    outcome = workplace.run("gcloud", "meta", "lint-gcloud-commands", f"--commands-file={tmp_path / 'lines.json'}")
+    outcome = checkout.run("gcloud", "meta", "lint-gcloud-commands", f"--commands-file={tmp_path / 'lines.json'}")
     checked = json.loads(outcome.out)
     assert len(checked) == len(lines)
     assert [(found["command_string"], found["error_message"]) for found in checked if not found["success"]] == []
@@ -55,3 +57,20 @@ def test_example_contains_known_settings(environment: str) -> None:
 def test_every_link_leads_to_a_file(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
         assert (page.parent / link).exists(), link
+
+
+def test_proof_names_tests_that_exist() -> None:
+    text = (ROOT / "docs/deploy-proof.md").read_text()
+    files = {path.name: path.read_text() for path in Path(__file__).parent.glob("test_*.py")}
+    functions = set(re.findall(r"^def (test_\w+)", "\n".join(files.values()), re.M))
+    named = set(re.findall(r"`(test_[\w.]+)`", text))
+    assert len(named) > 20
+    assert named - set(files) - functions == set()
+
+
+def test_proof_covers_every_condition_of_the_simulator() -> None:
+    """A condition that no test of the scripts switches on proves nothing about them."""
+    conditions = {field.name for field in dataclasses.fields(Conditions)}
+    tests = [path.read_text() for path in Path(__file__).parent.glob("test_*.py") if path.name != "test_simulator.py"]
+    unused = {name for name in conditions if not any(re.search(rf"\b{name}\b", text) for text in tests)}
+    assert unused == set()

@@ -4,7 +4,7 @@ import http.client
 import json
 from urllib.parse import urlsplit
 
-from .conftest import PROJECT, ROOT, Deployments, Workplace
+from .conftest import PROJECT, ROOT, Checkout, Deployments
 from .scenarios import check_dry_run_output_deploys
 from .simulator import Cloud
 from .simulator.service import permission_denied
@@ -25,8 +25,8 @@ def test_first_deployment_is_tested_before_it_is_public(deployed: Deployments, c
     assert "checks passed" in outcome.out
     assert all(request.startswith(f"candidate---{NAME} ") for request in deployed.requests)
     assert any("POST /predict 200" in request for request in deployed.requests)
-    assert deployed.changes[-1].endswith(f"services/{NAME}:setIamPolicy")
-    assert cloud.run.invokers(NAME) == {"allUsers"}
+    assert deployed.changes[-1].endswith(f"services/{NAME}")
+    assert cloud.run.may_call(NAME, {})
 
 
 def test_upload_contains_main_py_requirements_the_app_and_the_bundle(deployed: Deployments, cloud: Cloud) -> None:
@@ -91,45 +91,45 @@ def test_functions_framework_passes_every_path_and_method_to_the_app(deployed: D
 
 
 def test_second_deployment_changes_nothing_and_a_new_release_is_tested_without_traffic(
-    deployed: Deployments, cloud: Cloud, workplace: Workplace
+    deployed: Deployments, cloud: Cloud, checkout: Checkout
 ) -> None:
     deployed("functions", PUBLIC="true")
     before = cloud.run.serving(NAME)
-    assert workplace.run(DEPLOY).code == 0
+    assert checkout.run(DEPLOY).code == 0
     assert cloud.changes() == []
-    workplace.new_commit()
-    outcome = workplace.run(DEPLOY)
+    checkout.new_commit()
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 0, outcome
     replaced = cloud.sent(f"PUT .*/services/{NAME}")[0].body["spec"]["traffic"]
     assert [target.get("percent", 0) for target in replaced if target["revisionName"] == before] == [100]
     assert cloud.run.serving(NAME) != before
-    assert cloud.run.invokers(NAME) == {"allUsers"}
+    assert cloud.run.may_call(NAME, {})
 
 
-def test_candidate_that_fails_gets_no_traffic(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_candidate_that_fails_gets_no_traffic(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
     deployed("functions", PUBLIC="true")
     before = cloud.run.serving(NAME)
-    workplace.new_commit()
+    checkout.new_commit()
     cloud.run.never_ready = True
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 1
     assert f"The candidate got no traffic; still serving: {before}\n" in outcome.err
     assert cloud.run.serving(NAME) == before
 
 
-def test_dry_run_changes_nothing_and_its_output_deploys(cloud: Cloud, workplace: Workplace) -> None:
-    check_dry_run_output_deploys(cloud, workplace, DEPLOY)
+def test_dry_run_changes_nothing_and_its_output_deploys(cloud: Cloud, checkout: Checkout) -> None:
+    check_dry_run_output_deploys(cloud, checkout, DEPLOY)
     assert cloud.run.serving(NAME)
-    assert cloud.run.invokers(NAME) == set()
+    assert not cloud.run.may_call(NAME, {})
 
 
-def test_teardown_that_failed_can_be_repeated(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_teardown_that_failed_can_be_repeated(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
     deployed("functions", PUBLIC="true")
     cloud.fail("DELETE .*serviceAccounts", permission_denied("iam.serviceAccounts.delete", PROJECT))
-    assert workplace.run(TEARDOWN, "--yes").code == 1
+    assert checkout.run(TEARDOWN, "--yes").code == 1
     assert cloud.run.services == {}
     cloud.forget()
-    outcome = workplace.run(TEARDOWN, "--yes")
+    outcome = checkout.run(TEARDOWN, "--yes")
     assert outcome.code == 0, outcome
     assert set(cloud.iam.accounts) == {f"quintet-build@{PROJECT}.iam.gserviceaccount.com"}
     assert f"gs://run-sources-{PROJECT}-europe-west1" in outcome.err

@@ -2,7 +2,7 @@
 
 import re
 
-from .conftest import PROJECT, Deployments, Workplace
+from .conftest import PROJECT, Checkout, Deployments
 from .scenarios import DOMAIN, check_dry_run_output_deploys, check_https_once_certificate_is_active, check_printed_curl
 from .simulator import Cloud
 from .simulator.service import permission_denied
@@ -33,8 +33,8 @@ def test_first_deployment_is_tested_through_the_load_balancer_and_warns_about_ht
     assert "Warning: without DOMAIN the service uses HTTP" in outcome.err
 
 
-def test_printed_curl_command_classifies_an_image(deployed: Deployments, workplace: Workplace) -> None:
-    check_printed_curl(workplace, deployed("gce", PUBLIC="true"))
+def test_printed_curl_command_classifies_an_image(deployed: Deployments, checkout: Checkout) -> None:
+    check_printed_curl(checkout, deployed("gce", PUBLIC="true"))
 
 
 def test_instances_have_no_public_address_and_run_the_image_by_digest(deployed: Deployments, cloud: Cloud) -> None:
@@ -76,19 +76,19 @@ def test_autohealing_and_autoscaling_are_configured(deployed: Deployments, cloud
     assert (scaler["autoscalingPolicy"]["minNumReplicas"], scaler["autoscalingPolicy"]["maxNumReplicas"]) == (1, 2)
 
 
-def test_second_deployment_changes_nothing(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_second_deployment_changes_nothing(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
     deployed("gce", PUBLIC="true")
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 0, outcome
     assert cloud.changes(GOOGLE) == []
     assert "checks passed" in outcome.out
 
 
-def test_new_release_is_rolled_out_without_downtime(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_new_release_is_rolled_out_without_downtime(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
     deployed("gce", PUBLIC="true")
     before = serving(cloud)
-    workplace.new_commit()
-    outcome = workplace.run(DEPLOY)
+    checkout.new_commit()
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 0, outcome
     (update,) = cloud.sent(PATCHED)
     policy = update.body["updatePolicy"]
@@ -96,12 +96,12 @@ def test_new_release_is_rolled_out_without_downtime(deployed: Deployments, cloud
     assert serving(cloud) != before
 
 
-def test_release_that_is_never_ready_is_rolled_back(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_release_that_is_never_ready_is_rolled_back(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
     deployed("gce", PUBLIC="true")
     before = serving(cloud)
-    workplace.new_commit()
+    checkout.new_commit()
     cloud.compute.never_ready = True
-    outcome = workplace.run(DEPLOY, ROLLOUT_LIMIT="3")
+    outcome = checkout.run(DEPLOY, ROLLOUT_LIMIT="3")
     assert outcome.code == 1
     failed, restored = (call.body["versions"][0]["instanceTemplate"].rpartition("/")[2] for call in cloud.sent(PATCHED))
     assert (failed != before, restored, serving(cloud)) == (True, before, before)
@@ -109,21 +109,19 @@ def test_release_that_is_never_ready_is_rolled_back(deployed: Deployments, cloud
     assert "Read the logs: gcloud logging read" in outcome.err
 
 
-def test_release_with_wrong_predictions_is_rolled_back(
-    deployed: Deployments, cloud: Cloud, workplace: Workplace
-) -> None:
+def test_release_with_wrong_predictions_is_rolled_back(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
     deployed("gce", PUBLIC="true")
     before = serving(cloud)
-    workplace.new_commit()
+    checkout.new_commit()
     cloud.frontend.tamper = lambda path, body: body.replace(b'"label"', b'"lable"', 1) if path == "/predict" else body
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 1
     assert "failed the smoke test" in outcome.err
     assert serving(cloud) == before
 
 
 def test_first_release_that_is_never_ready_has_none_to_restore(
-    deployed: Deployments, cloud: Cloud, workplace: Workplace
+    deployed: Deployments, cloud: Cloud, checkout: Checkout
 ) -> None:
     deployed("gce", PUBLIC="true")
     cloud.compute.take_away(
@@ -131,27 +129,27 @@ def test_first_release_that_is_never_ready_has_none_to_restore(
     )
     cloud.compute.take_away("urlMaps", "backendServices")
     cloud.compute.never_ready = True
-    outcome = workplace.run(DEPLOY, ROLLOUT_LIMIT="3")
+    outcome = checkout.run(DEPLOY, ROLLOUT_LIMIT="3")
     assert outcome.code == 1
     assert "it was the first release, so there is none to restore" in outcome.err
     assert "deploy/gce/teardown.sh --env staging" in outcome.err
 
 
-def test_incomplete_load_balancer_is_completed(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_incomplete_load_balancer_is_completed(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
     deployed("gce", PUBLIC="true")
     cloud.compute.take_away("forwardingRules", "targetHttpProxies")
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 0, outcome
     created = [change.rpartition("/")[2] for change in cloud.changes(GOOGLE)]
     assert created == ["setNamedPorts", "targetHttpProxies", "forwardingRules"]
 
 
 def test_public_false_deletes_the_public_address_first_and_tests_through_a_tunnel(
-    deployed: Deployments, cloud: Cloud, workplace: Workplace
+    deployed: Deployments, cloud: Cloud, checkout: Checkout
 ) -> None:
     outcome = deployed("gce", PUBLIC="true")
-    workplace.settings(PUBLIC="false")
-    outcome = workplace.run(DEPLOY)
+    checkout.settings(PUBLIC="false")
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 0, outcome
     changes = [change for change in cloud.changes(GOOGLE) if "services:" not in change]
     assert changes[0].endswith(
@@ -166,76 +164,76 @@ def test_public_false_deletes_the_public_address_first_and_tests_through_a_tunne
 
 
 def test_domain_uses_http_until_its_certificate_is_active_and_then_redirects(
-    deployed: Deployments, cloud: Cloud, workplace: Workplace
+    deployed: Deployments, cloud: Cloud, checkout: Checkout
 ) -> None:
     deployed("gce", PUBLIC="true")
-    workplace.settings(PUBLIC="true", DOMAIN=DOMAIN)
-    outcome = workplace.run(DEPLOY)
+    checkout.settings(PUBLIC="true", DOMAIN=DOMAIN)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 0, outcome
     (address,) = {thing["address"] for thing in cloud.compute.named("addresses").values()}
     assert f"Create a DNS record that points {DOMAIN} to {address}" in outcome.err
-    outcome = check_https_once_certificate_is_active(cloud, workplace, DEPLOY)
+    outcome = check_https_once_certificate_is_active(cloud, checkout, DEPLOY)
     assert f"is deployed at https://{DOMAIN}" in outcome.err
     cloud.forget()
-    assert workplace.run(DEPLOY).code == 0
+    assert checkout.run(DEPLOY).code == 0
     assert cloud.changes(GOOGLE) == []
 
 
-def test_domain_with_public_false_is_rejected(cloud: Cloud, workplace: Workplace) -> None:
-    workplace.settings(DOMAIN="quintet.example.com")
-    outcome = workplace.run(DEPLOY)
+def test_domain_with_public_false_is_rejected(cloud: Cloud, checkout: Checkout) -> None:
+    checkout.settings(DOMAIN="quintet.example.com")
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 1
     assert "invalid DOMAIN 'quintet.example.com': expected - with PUBLIC=false" in outcome.err
     assert cloud.changes() == []
 
 
-def test_production_runs_at_least_two_instances(cloud: Cloud, workplace: Workplace) -> None:
-    workplace.settings("production", MAX_INSTANCES=1)
-    workplace.git("add", "-Af")
-    workplace.git("commit", "-qm", "Settings")
-    outcome = workplace.run(DEPLOY, "--env", "production", "--yes")
+def test_production_runs_at_least_two_instances(cloud: Cloud, checkout: Checkout) -> None:
+    checkout.settings("production", MAX_INSTANCES=1)
+    checkout.git("add", "-Af")
+    checkout.git("commit", "-qm", "Settings")
+    outcome = checkout.run(DEPLOY, "--env", "production", "--yes")
     assert outcome.code == 1
     assert "invalid MAX_INSTANCES '1': expected at least 2 for production on gce" in outcome.err
     assert cloud.changes() == []
 
 
 def test_missing_permission_is_not_mistaken_for_a_missing_group(
-    deployed: Deployments, cloud: Cloud, workplace: Workplace
+    deployed: Deployments, cloud: Cloud, checkout: Checkout
 ) -> None:
     deployed("gce", PUBLIC="true")
     cloud.fail("GET .*/instanceGroupManagers", permission_denied("compute.instanceGroupManagers.get", "quintet-gce"))
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 1
     assert f"lacks a role in {PROJECT}" in outcome.err
     assert cloud.changes(GOOGLE) == []
 
 
-def test_dry_run_changes_nothing_and_its_output_deploys(cloud: Cloud, workplace: Workplace) -> None:
-    workplace.settings(PUBLIC="true")
-    check_dry_run_output_deploys(cloud, workplace, DEPLOY)
+def test_dry_run_changes_nothing_and_its_output_deploys(cloud: Cloud, checkout: Checkout) -> None:
+    checkout.settings(PUBLIC="true")
+    check_dry_run_output_deploys(cloud, checkout, DEPLOY)
 
 
-def test_teardown_lists_confirms_and_removes(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_teardown_lists_confirms_and_removes(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
     deployed("gce", PUBLIC="true")
-    declined = workplace.run(TEARDOWN, answer="n\n")
+    declined = checkout.run(TEARDOWN, answer="n\n")
     assert declined.code == 1
     assert "forwarding rule quintet-gce-http" in declined.err
     assert cloud.changes() == []
-    outcome = workplace.run(TEARDOWN, "--yes")  # the simulator rejects the deletion of a resource that is in use
+    outcome = checkout.run(TEARDOWN, "--yes")  # the simulator rejects the deletion of a resource that is in use
     assert outcome.code == 0, outcome
     assert cloud.compute.things == {}
     assert set(cloud.iam.accounts) == {f"quintet-build@{PROJECT}.iam.gserviceaccount.com"}
     cloud.forget()
-    again = workplace.run(TEARDOWN, "--yes")
+    again = checkout.run(TEARDOWN, "--yes")
     assert "No resources of quintet on gce are left" in again.err
     assert cloud.changes() == []
 
 
-def test_teardown_of_an_incomplete_deployment(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_teardown_of_an_incomplete_deployment(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
     deployed("gce", PUBLIC="true")
     cloud.compute.take_away(
         "forwardingRules", "targetHttpProxies", "urlMaps", "backendServices", "instanceGroupManagers", "instanceGroups"
     )
-    outcome = workplace.run(TEARDOWN, "--yes")
+    outcome = checkout.run(TEARDOWN, "--yes")
     assert outcome.code == 0, outcome
     assert cloud.compute.named("instanceTemplates") == cloud.compute.named("networks") == {}

@@ -7,7 +7,7 @@ import pytest
 
 from tests.requirements import requires
 
-from .conftest import PROJECT, Deployments, Workplace
+from .conftest import PROJECT, Checkout, Deployments
 from .scenarios import DOMAIN, check_dry_run_output_deploys, check_https_once_certificate_is_active, check_printed_curl
 from .simulator import Cloud
 from .simulator.service import permission_denied
@@ -32,8 +32,8 @@ def test_first_deployment_is_tested_through_the_gateway(deployed: Deployments) -
     assert "Warning: without DOMAIN the service uses HTTP" in outcome.err
 
 
-def test_printed_curl_command_classifies_an_image(deployed: Deployments, workplace: Workplace) -> None:
-    check_printed_curl(workplace, deployed("gke", PUBLIC="true"))
+def test_printed_curl_command_classifies_an_image(deployed: Deployments, checkout: Checkout) -> None:
+    check_printed_curl(checkout, deployed("gke", PUBLIC="true"))
 
 
 def test_cluster_is_autopilot_with_private_nodes_and_its_own_account(deployed: Deployments, cloud: Cloud) -> None:
@@ -73,31 +73,31 @@ def test_manifests_contain_the_settings_and_the_digest(deployed: Deployments, cl
     assert "quintet-gke" in cloud.compute.named("addresses")
 
 
-def test_second_deployment_changes_nothing(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_second_deployment_changes_nothing(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
     deployed("gke", PUBLIC="true")
     before = cloud.snapshot()
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 0, outcome
     assert cloud.changes(r"googleapis\.com") == []
     assert cloud.snapshot() == before  # the applied manifests equal the existing objects
 
 
-def test_new_release_replaces_the_old_one(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_new_release_replaces_the_old_one(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
     deployed("gke", PUBLIC="true")
     before = serving(cloud)
-    workplace.new_commit()
-    outcome = workplace.run(DEPLOY)
+    checkout.new_commit()
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 0, outcome
     assert serving(cloud) != before
-    assert workplace.git("status", "--porcelain") == ""  # no tracked file changed
+    assert checkout.git("status", "--porcelain") == ""  # no tracked file changed
 
 
-def test_release_that_is_never_ready_is_rolled_back(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_release_that_is_never_ready_is_rolled_back(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
     deployed("gke", PUBLIC="true")
     before = serving(cloud)
-    workplace.new_commit()
+    checkout.new_commit()
     cloud.kubernetes.never_ready = True
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 1
     assert "exceeded its progress deadline" in outcome.err
     assert f"rolled back to {before}, which was never interrupted." in outcome.err
@@ -109,39 +109,39 @@ def test_release_that_is_never_ready_is_rolled_back(deployed: Deployments, cloud
 
 
 def test_release_with_wrong_predictions_is_rolled_back_and_the_next_run_succeeds(
-    deployed: Deployments, cloud: Cloud, workplace: Workplace
+    deployed: Deployments, cloud: Cloud, checkout: Checkout
 ) -> None:
     deployed("gke", PUBLIC="true")
     before = serving(cloud)
-    workplace.new_commit()
+    checkout.new_commit()
     cloud.frontend.tamper = lambda path, body: body.replace(b'"label"', b'"lable"', 1) if path == "/predict" else body
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 1
     assert "failed the smoke test" in outcome.err
     assert serving(cloud) == before
     cloud.forget()
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 0, outcome
     assert serving(cloud) != before
 
 
 def test_first_release_that_is_never_ready_has_none_to_restore(
-    deployed: Deployments, cloud: Cloud, workplace: Workplace
+    deployed: Deployments, cloud: Cloud, checkout: Checkout
 ) -> None:
     deployed("gke", PUBLIC="true")
     cloud.kubernetes.objects.clear()  # as after a deployment that stopped when the cluster existed
     cloud.kubernetes.never_ready = True
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 1
     assert "it was the first release, so there is none to restore" in outcome.err
 
 
 def test_public_false_deletes_the_public_gateway_first_and_tests_through_a_tunnel(
-    deployed: Deployments, cloud: Cloud, workplace: Workplace
+    deployed: Deployments, cloud: Cloud, checkout: Checkout
 ) -> None:
     deployed("gke", PUBLIC="true")
-    workplace.settings(PUBLIC="false")
-    outcome = workplace.run(DEPLOY)
+    checkout.settings(PUBLIC="false")
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 0, outcome
     assert cloud.changes("gke.goog")[0].startswith("DELETE")
     assert cloud.changes("gke.goog")[0].endswith("/gateways/quintet")
@@ -151,21 +151,21 @@ def test_public_false_deletes_the_public_gateway_first_and_tests_through_a_tunne
 
 
 def test_domain_uses_http_until_its_certificate_is_active_and_then_redirects(
-    deployed: Deployments, cloud: Cloud, workplace: Workplace
+    deployed: Deployments, cloud: Cloud, checkout: Checkout
 ) -> None:
     deployed("gke", PUBLIC="true")
-    workplace.settings(PUBLIC="true", DOMAIN=DOMAIN)
-    outcome = workplace.run(DEPLOY)
+    checkout.settings(PUBLIC="true", DOMAIN=DOMAIN)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 0, outcome
     (certificate,) = cloud.compute.named("sslCertificates")
     https = cloud.kubernetes.objects["gateways/quintet"]["spec"]["listeners"][1]
     assert https["tls"]["options"] == {"networking.gke.io/pre-shared-certs": certificate}
-    check_https_once_certificate_is_active(cloud, workplace, DEPLOY)
+    check_https_once_certificate_is_active(cloud, checkout, DEPLOY)
 
 
 @pytest.mark.parametrize("tool", ["kubectl", "gke-gcloud-auth-plugin"])
 def test_missing_tool_is_reported_before_any_change(
-    tool: str, cloud: Cloud, workplace: Workplace, tmp_path: Path
+    tool: str, cloud: Cloud, checkout: Checkout, tmp_path: Path
 ) -> None:
     for name in {"kubectl", "gke-gcloud-auth-plugin", "gcloud"} - {tool}:
         (tmp_path / name).symlink_to(shutil.which(name))
@@ -173,7 +173,7 @@ def test_missing_tool_is_reported_before_any_change(
         for path in Path(folder).iterdir():
             if path.name not in (tool, "kubectl", "gke-gcloud-auth-plugin") and not (tmp_path / path.name).exists():
                 (tmp_path / path.name).symlink_to(path)
-    outcome = workplace.run("bash", DEPLOY, PATH=str(tmp_path))
+    outcome = checkout.run("bash", DEPLOY, PATH=str(tmp_path))
     assert outcome.code == 1
     assert f"{tool} is not on PATH" in outcome.err
     assert "gcloud components install" in outcome.err
@@ -181,47 +181,47 @@ def test_missing_tool_is_reported_before_any_change(
 
 
 def test_rejected_manifests_do_not_stop_the_previous_release(
-    deployed: Deployments, cloud: Cloud, workplace: Workplace
+    deployed: Deployments, cloud: Cloud, checkout: Checkout
 ) -> None:
     deployed("gke", PUBLIC="true")
     before = serving(cloud)
-    workplace.new_commit()
+    checkout.new_commit()
     cloud.fail("PATCH .*/deployments/quintet", permission_denied("container.deployments.update", "quintet"))
-    outcome = workplace.run(DEPLOY)
+    outcome = checkout.run(DEPLOY)
     assert outcome.code == 1
     assert "the cluster rejected the manifests; the previous release is still running" in outcome.err
     assert serving(cloud) == before
 
 
-def test_dry_run_changes_nothing_and_its_output_deploys(cloud: Cloud, workplace: Workplace) -> None:
-    workplace.settings(PUBLIC="true")
-    check_dry_run_output_deploys(cloud, workplace, DEPLOY)
+def test_dry_run_changes_nothing_and_its_output_deploys(cloud: Cloud, checkout: Checkout) -> None:
+    checkout.settings(PUBLIC="true")
+    check_dry_run_output_deploys(cloud, checkout, DEPLOY)
 
 
-def test_kubeconfig_of_the_user_is_not_changed(deployed: Deployments, workplace: Workplace) -> None:
+def test_kubeconfig_of_the_user_is_not_changed(deployed: Deployments, checkout: Checkout) -> None:
     deployed("gke", PUBLIC="true")
-    assert not (Path(workplace.environment["HOME"]) / ".kube/config").exists()
+    assert not (Path(checkout.environment["HOME"]) / ".kube/config").exists()
 
 
 def test_teardown_deletes_the_gateway_before_the_cluster(
-    deployed: Deployments, cloud: Cloud, workplace: Workplace
+    deployed: Deployments, cloud: Cloud, checkout: Checkout
 ) -> None:
     deployed("gke", PUBLIC="true")
-    outcome = workplace.run(TEARDOWN, answer="y\n")
+    outcome = checkout.run(TEARDOWN, answer="y\n")
     assert outcome.code == 0, outcome
     assert cloud.container.orphans == []
     assert cloud.container.clusters == cloud.compute.things == {}
     assert set(cloud.iam.accounts) == {f"quintet-build@{PROJECT}.iam.gserviceaccount.com"}
     cloud.forget()
-    again = workplace.run(TEARDOWN, "--yes")
+    again = checkout.run(TEARDOWN, "--yes")
     assert "No resources of quintet on gke are left" in again.err
     assert cloud.changes() == []
 
 
-def test_teardown_of_an_incomplete_deployment(deployed: Deployments, cloud: Cloud, workplace: Workplace) -> None:
+def test_teardown_of_an_incomplete_deployment(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
     deployed("gke", PUBLIC="true")
     cloud.container.clusters.clear()
     cloud.kubernetes.objects.clear()
-    outcome = workplace.run(TEARDOWN, "--yes")
+    outcome = checkout.run(TEARDOWN, "--yes")
     assert outcome.code == 0, outcome
     assert cloud.compute.things == {}

@@ -8,7 +8,7 @@ import pytest
 
 from tests.requirements import requires
 
-from .conftest import Workplace
+from .conftest import Checkout
 from .simulator import Cloud
 
 
@@ -31,11 +31,11 @@ def engine(tmp_path: Path) -> dict[str, str]:
 
 
 def test_locally_built_image_is_pushed_and_deployed_by_digest(
-    cloud: Cloud, workplace: Workplace, engine: dict[str, str], tmp_path: Path
+    cloud: Cloud, checkout: Checkout, engine: dict[str, str], tmp_path: Path
 ) -> None:
-    workplace.settings(BUILD="local", PUBLIC="true")
-    path = f"{tmp_path}:{workplace.environment['PATH']}"
-    outcome = workplace.run("deploy/cloudrun/deploy.sh", PATH=path, **engine)
+    checkout.settings(BUILD="local", PUBLIC="true")
+    path = f"{tmp_path}:{checkout.environment['PATH']}"
+    outcome = checkout.run("deploy/cloudrun/deploy.sh", PATH=path, **engine)
     assert outcome.code == 0, outcome
     assert cloud.changes("builds$") == []
     (digest,) = set(cloud.artifactregistry.tags.values())

@@ -80,7 +80,7 @@ NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
 def assigned(line: str) -> list[str]:
     """The variables that a line of shell code assigns; arguments such as NAME=VALUE of a command are not meant."""
-    line = re.sub(r'"(\\.|[^"\\])*"', '""', line)
+    line = re.sub(r"'[^']*'|\"(\\.|[^\"\\])*\"", '""', line)
     start = re.search(rf"(?:^\s*|; then |; do |\{{ |&& )((?:{NAME}\+?=\S* ?)+)(?:$|;)", line)
     names = re.findall(rf"(?:^|\s)({NAME})\+?=", start[1]) if start else []
     names += re.findall(rf"(?:^\s*|; then )({NAME})\+?=(?:\$?\(|\"|').*$", line)
@@ -117,7 +117,12 @@ def undeclared(path: Path) -> list[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT / "deploy")))
 def test_upper_case_variables_are_documented_and_the_others_are_local(path: Path) -> None:
     lines = undeclared(path)
-    if path.name in ("deploy.sh", "teardown.sh", "common.sh"):  # their own lower_case variables are theirs alone
+    if path.name in (
+        "deploy.sh",
+        "teardown.sh",
+        "setup.sh",
+        "common.sh",
+    ):  # their own lower_case variables are theirs alone
         lines = [line for line in lines if any(name.isupper() for name in assigned(line))]
     assert lines == []
 

@@ -35,7 +35,8 @@ def test_accounts_leave_nothing_in_the_policy(
     cloud.conditions.deleted_members = True
     outcome = checkout.run(f"deploy/{target}/teardown.sh", "--yes")
     assert outcome.code == 0, outcome
-    assert members(cloud) <= {f"serviceAccount:quintet-build@{PROJECT}.iam.gserviceaccount.com"}
+    shared = {f"quintet-build@{PROJECT}.iam.gserviceaccount.com", f"{PROJECT}@appspot.gserviceaccount.com"}
+    assert members(cloud) <= {f"serviceAccount:{email}" for email in shared}
 
 
 def test_members_that_an_earlier_teardown_left_behind_are_removed(

@@ -20,6 +20,7 @@ class CloudBuild(Service):
         super().__init__(cloud)
         self.fails = False
         self.builds: dict[str, dict] = {}
+        self.triggers: dict[str, dict] = {}
         self.images: dict[str, tuple[str, str, dict, dict]] = {}  # digest -> bucket, object, substitutions, buildpack
 
     def build(self, project: str, region: str, request: dict) -> dict:
@@ -89,6 +90,18 @@ class CloudBuild(Service):
         if build not in self.builds:
             raise not_found(f"Build {build}")
         return self.builds[build]
+
+    @route("GET", "/v1/projects/{project}/triggers")
+    @route("GET", "/v1/projects/{project}/locations/{region}/triggers")
+    def list_triggers(self, call: Call, project: str, region: str = "global") -> dict:
+        return {"triggers": list(self.triggers.values())}
+
+    @route("POST", "/v1/projects/{project}/triggers")
+    @route("POST", "/v1/projects/{project}/locations/{region}/triggers")
+    def create_trigger(self, call: Call, project: str, region: str = "global") -> dict:
+        trigger = {**call.body, "id": str(len(self.triggers)), "createTime": NOW}
+        self.triggers[trigger["name"]] = trigger
+        return trigger
 
     @route("GET", "/v1/projects/{project}/builds/{build}")
     def get_global(self, call: Call, project: str, build: str) -> dict:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-READS = re.compile(r":(getIamPolicy|testIamPermissions|generateIdToken|generateAccessToken|signJwt|readMask)$|^/token$")
+READS = re.compile(
+    r":(getIamPolicy|testIamPermissions|generateIdToken|generateAccessToken|signJwt|readMask)$"
+    r"|^/token$|/listManagedInstances$"
+)
 
 
 @dataclass
