@@ -31,7 +31,7 @@ run_smoke_test() {
 # check_reached STATUS URL: a service that cannot be reached may work, so its release is neither rejected nor rolled back.
 check_reached() {
   if [ "$1" != 3 ]; then return "$1"; fi
-  die "could not reach $2 from this machine, so $RELEASE was not tested. Nothing was rolled back. Check the network and run the same command again."
+  die "could not reach $2 from this machine, so $RELEASE was not tested. Nothing was rolled back. Check the network (and INGRESS, which may admit only internal requests) and run the same command again."
 }
 
 # check_connected: a command that could not reach Google says nothing about the release. End the script if ERROR_FILE says so.

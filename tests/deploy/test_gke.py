@@ -171,7 +171,7 @@ def test_missing_tool_is_reported_before_any_change(
         (tmp_path / name).symlink_to(shutil.which(name))
     for folder in ("/usr/bin", "/bin"):
         for path in Path(folder).iterdir():
-            if path.name not in (tool, "kubectl", "gke-gcloud-auth-plugin") and not (tmp_path / path.name).exists():
+            if path.name not in (tool, "kubectl", "gke-gcloud-auth-plugin") and not (tmp_path / path.name).is_symlink():
                 (tmp_path / path.name).symlink_to(path)
     outcome = checkout.run("bash", DEPLOY, PATH=str(tmp_path))
     assert outcome.code == 1
@@ -200,7 +200,12 @@ def test_dry_run_changes_nothing_and_its_output_deploys(cloud: Cloud, checkout: 
 
 def test_kubeconfig_of_the_user_is_not_changed(deployed: Deployments, checkout: Checkout) -> None:
     deployed("gke", PUBLIC="true")
-    assert not (Path(checkout.environment["HOME"]) / ".kube/config").exists()
+    kubeconfig = Path(checkout.environment["HOME"]) / ".kube/config"
+    kubeconfig.parent.mkdir(exist_ok=True)
+    kubeconfig.write_text("the user's own")
+    assert checkout.run(DEPLOY).code == 0
+    assert kubeconfig.read_text() == "the user's own"
+    kubeconfig.unlink()
 
 
 def test_teardown_deletes_the_gateway_before_the_cluster(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PROJECT, Checkout, Deployments
+from .conftest import PROJECT, Checkout, Deployments, Outcome
 from .simulator import OPEN_BUILD_REGIONS, Cloud
 from .simulator.service import not_found, permission_denied
 
@@ -239,17 +239,30 @@ def test_unknown_changes_of_the_service_are_named_and_kept(
     assert cloud.changes() == []
 
 
-@pytest.mark.parametrize(("setting", "expected"), [("-", "internal"), ("all", "all")])
-def test_ingress_is_kept_or_set(
-    setting: str, expected: str, deployed: Deployments, cloud: Cloud, checkout: Checkout
-) -> None:
-    deployed("cloudrun", PUBLIC="true")
-    cloud.run.services["quintet"]["metadata"]["annotations"]["run.googleapis.com/ingress"] = "internal"
-    checkout.settings(PUBLIC="true", INGRESS=setting)
+def deploy_to_an_internal_service(ingress: str, cloud: Cloud, checkout: Checkout) -> tuple[Outcome, str]:
+    """What deploy.sh printed, and the ingress of the service after it."""
+    annotations = cloud.run.services["quintet"]["metadata"]["annotations"]
+    annotations["run.googleapis.com/ingress"] = "internal"
+    checkout.settings(PUBLIC="true", INGRESS=ingress)
     checkout.new_commit()
     outcome = checkout.run("deploy/cloudrun/deploy.sh")
+    return outcome, cloud.run.services["quintet"]["metadata"]["annotations"]["run.googleapis.com/ingress"]
+
+
+def test_ingress_that_somebody_else_set_is_kept(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
+    deployed("cloudrun", PUBLIC="true")
+    outcome, ingress = deploy_to_an_internal_service("-", cloud, checkout)
+    assert ingress == "internal"
+    assert outcome.code == 1  # this machine is outside the network, so the candidate cannot be tested from it
+    assert "could not reach" in outcome.err
+    assert "INGRESS, which may admit only internal requests" in outcome.err
+
+
+def test_ingress_is_set(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
+    deployed("cloudrun", PUBLIC="true")
+    outcome, ingress = deploy_to_an_internal_service("all", cloud, checkout)
     assert outcome.code == 0, outcome
-    assert cloud.run.services["quintet"]["metadata"]["annotations"]["run.googleapis.com/ingress"] == expected
+    assert ingress == "all"
 
 
 def test_failed_first_deployment_does_not_block_the_next_one(cloud: Cloud, checkout: Checkout) -> None:
