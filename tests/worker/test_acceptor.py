@@ -91,6 +91,7 @@ def test_stopped_worker_leaves_the_load_table_for_good(accepting):
     accepting.pause(0)
     assert list(accepting.close()) == []
     accepting.set_active(1)
+    accepting.pause(0)
     assert load_table.fewest() == 5
     assert accepting.retry_at == math.inf
 

@@ -373,6 +373,19 @@ def test_load_is_compared_with_the_other_workers_again_and_again():
             assert looks.acquire(timeout=TIMEOUT)
 
 
+def test_memory_is_released_once_after_an_answer(monkeypatch):
+    released = []
+    monkeypatch.setattr(loop.memory, "release", lambda: released.append(True))
+    with echo() as served, connect(served) as client:
+        client.sendall(GET)
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        wait_until(lambda: released)
+        looks = count_looks(served)
+        for _ in range(3):
+            assert looks.acquire(timeout=TIMEOUT)
+        assert len(released) == 1
+
+
 def test_memory_is_not_released_while_a_request_is_answered(monkeypatch):
     released = []
     monkeypatch.setattr(loop.memory, "release", lambda: released.append(True))

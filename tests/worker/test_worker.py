@@ -175,6 +175,32 @@ def test_health_is_answered_while_every_thread_is_busy(served):
     assert max(served.wsgi.seconds) < TIMEOUT
 
 
+def test_worker_that_stops_answers_what_has_begun_and_ends(served):
+    with connect(served) as client:
+        client.sendall(POST)
+        wait_until(lambda: served.wsgi.seconds)
+        served.alive = False
+        wait_until(lambda: served._loop._stops)
+        ticks = len(served.notifications)
+        wait_until(lambda: len(served.notifications) > ticks + 2)
+        assert served.thread.is_alive()
+        served.wsgi.release.set()
+        assert read_until(client, b"hello").startswith(b"HTTP/1.1 200 OK")
+    served.thread.join(TIMEOUT)
+    assert not served.thread.is_alive()
+
+
+def test_worker_that_stops_does_not_wait_longer_than_gunicorns_setting_says(served):
+    served.cfg.graceful_timeout = 0
+    with connect(served) as client:
+        client.sendall(POST)
+        wait_until(lambda: served.wsgi.seconds)
+        served.alive = False
+        served.thread.join(TIMEOUT)
+        assert not served.thread.is_alive()
+        served.wsgi.release.set()
+
+
 class FakeLoop:
     """Gives out one request, and calls `between` before it says that there are no more."""
 
