@@ -347,6 +347,23 @@ def test_new_and_closed_connections_are_reported_at_once(monkeypatch):
             load_table.remove(2)
 
 
+def test_idle_connection_that_is_closed_does_not_lower_the_number_of_active_ones_below_zero():
+    account = Account(1000, 1000)
+    here, there = socket.socketpair()
+    with here, there:
+        connection = Connection(here, ("", 0), account, 1000, 60)
+        unstarted = loop.Loop(1, [], account, RequestQueue(4, 1000), None)
+        load_table.report(2, 9)
+        try:
+            unstarted._connections.add(connection)
+            unstarted._sweep(connection.arrived + 2)
+            unstarted._close(connection)
+            assert load_table.fewest() == 0
+        finally:
+            load_table.remove(1)
+            load_table.remove(2)
+
+
 def test_queued_requests_are_answered_without_a_pause(monkeypatch):
     monkeypatch.setattr(loop, "_SWEEP_SECONDS", 60)
     begun, release = threading.Event(), threading.Event()

@@ -34,6 +34,12 @@ class Application:
 
 
 @pytest.fixture
+def small_container(monkeypatch):
+    """The container's memory is too small for more than one body."""
+    monkeypatch.setattr("app.memory.limit", lambda: 200 * 2**20)
+
+
+@pytest.fixture
 def served(monkeypatch):
     """A worker in a thread of this process: gunicorn's own __init__ needs a whole server."""
     monkeypatch.setattr("os.getppid", lambda: 1)
@@ -165,6 +171,7 @@ def test_health_is_answered_while_every_thread_is_busy(served):
     with connect(served) as quick:
         for client in uploads:
             client.sendall(POST)
+        wait_until(lambda: len(served.wsgi.seconds) == served.cfg.threads)
         quick.sendall(GET)
         read_until(quick, b"quick")
         served.wsgi.release.set()
@@ -277,6 +284,13 @@ def test_connections_are_kept_as_long_as_gunicorns_setting_says(served):
         read_until(client, b"quick")
         (connection,) = served._loop._connections
         wait_until(lambda: connection.deadline - connection.since == 650)
+
+
+def test_bodies_are_bounded_by_the_containers_memory(small_container, served):  # noqa: ARG001 - before the worker starts
+    with connect(served) as client:
+        client.sendall(GET)
+        read_until(client, b"quick")
+    assert served._loop._account.body_limit == served.wsgi.config["MAX_CONTENT_LENGTH"]
 
 
 def test_worker_ends_if_gunicorns_master_has_ended(served):
