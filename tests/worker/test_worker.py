@@ -30,6 +30,8 @@ class Application:
             raise RuntimeError("out of luck")
         self.environ = environ
         start_response("200 OK", [])
+        if environ["PATH_INFO"] == "/large":
+            return [bytes(24 * 2**20)]
         return [environ["wsgi.input"].read() or b"quick"]
 
 
@@ -291,6 +293,13 @@ def test_bodies_are_bounded_by_the_containers_memory(small_container, served):  
         client.sendall(GET)
         read_until(client, b"quick")
     assert served._loop._account.body_limit == served.wsgi.config["MAX_CONTENT_LENGTH"]
+
+
+def test_connections_hold_at_most_16_mib_of_output(served):
+    with connect(served) as client:
+        client.sendall(GET.replace(b"/health", b"/large"))
+        assert client.recv(1)
+        wait_until(lambda: not served._loop._connections)
 
 
 def test_worker_ends_if_gunicorns_master_has_ended(served):
