@@ -189,3 +189,13 @@ def test_other_processes_keep_their_listening_socket(accepting, listener):
         assert list(accepting.close()) == []
         with socket.create_connection(other.getsockname()):
             other.accept()[0].close()
+
+
+def test_while_the_load_stays_uneven_each_look_moves_another_connection(accepting):
+    accepting.set_active(8)
+    load_table.report(2, 0)
+    accepting.look()
+    for _ in range(3):
+        accepting.look()
+        assert accepting.moves_one()
+        assert not accepting.moves_one()
