@@ -1,4 +1,4 @@
-"""Freed memory returns to the system. Each test has a process of its own, because glibc's settings stay."""
+"""Freed memory returns to the system. Processes of their own are measured, because glibc's settings stay."""
 
 import subprocess
 import sys
@@ -61,6 +61,66 @@ def test_large_block_returns_to_the_system_when_it_is_freed():
 @pytest.mark.usefixtures("_glibc")
 def test_release_returns_memory_from_the_middle_of_the_heap():
     assert kept(release="memory.release()") < 5 * 2**20
+
+
+_FAULTS = """
+import ctypes
+import resource
+from app import memory
+
+glibc = ctypes.CDLL(None)
+glibc.malloc.restype = ctypes.c_void_p
+memory.configure()
+for _ in range(2):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    block = ctypes.c_void_p(glibc.malloc(ctypes.c_size_t(4 * 2**20)))
+    glibc.memset(block, 1, ctypes.c_size_t(4 * 2**20))
+    glibc.free(block)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.usefixtures("_glibc")
+def test_block_of_the_size_of_a_photo_is_used_again_without_the_system():
+    run = subprocess.run([sys.executable, "-c", _FAULTS], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 100  # page faults; 1,024 if the memory comes from the system
+
+
+_HEAPS = """
+import ctypes
+import threading
+from app import memory
+
+glibc = ctypes.CDLL(None)
+{configure}
+both = threading.Barrier(2)
+
+def allocate():
+    glibc.malloc(1000)
+    both.wait()
+
+threads = [threading.Thread(target=allocate) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+glibc.fdopen.restype = ctypes.c_void_p
+glibc.malloc_info(0, ctypes.c_void_p(glibc.fdopen(1, b"w")))
+glibc.fflush(None)
+"""
+
+
+def heaps(configure=""):
+    """The number of heaps after two threads have allocated memory."""
+    script = _HEAPS.format(configure=configure)
+    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    return run.stdout.count("<heap nr=")
+
+
+@pytest.mark.usefixtures("_glibc")
+def test_all_threads_share_one_heap():
+    assert heaps() > 1
+    assert heaps(configure="memory.configure()") == 1
 
 
 def test_container_without_cgroups_has_no_limit(tmp_path):

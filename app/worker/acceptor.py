@@ -14,7 +14,7 @@ from app.worker import load_table
 
 _LEAVE_SECONDS = 0.005  # pending connections are left to a less loaded worker this long
 _UNEVEN = 4  # active connections more than the least loaded worker has, and more than three times as many: uneven
-_UNEVEN_LOOKS = 8  # in a row, until a connection is moved: two seconds
+_UNEVEN_LOOKS = 2  # in a row, until a connection is moved at each look: half a second
 
 PendingConnection = tuple[socket.socket, tuple]  # and the address of the peer
 
@@ -47,7 +47,7 @@ class Acceptor:
         """Whether a connection should be closed after its answer, so that the client comes back to another worker."""
         if self._uneven < _UNEVEN_LOOKS:
             return False
-        self._uneven = 0
+        self._uneven -= 1
         return True
 
     def accept(self) -> Iterator[PendingConnection]:

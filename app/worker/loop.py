@@ -113,8 +113,8 @@ class Loop:
             self._connections.add(connection)
             self._watch(connection, _READ)
             self._set_active(self._active + 1)
-            if len(self._connections) > self._max_connections and not self._shed():
-                self._close(connection)
+            if len(self._connections) > self._max_connections:
+                self._shed()
 
     def _grant(self) -> None:
         """Read the bodies that have waited for memory, as far as it is free now."""

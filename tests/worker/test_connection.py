@@ -2,6 +2,7 @@
 
 import math
 import socket
+import weakref
 from selectors import EVENT_READ, EVENT_WRITE
 from types import SimpleNamespace
 
@@ -276,6 +277,15 @@ def test_after_a_stop_a_kept_connection_is_idle_for_half_a_second(pair):
     connection.stop(0)
     connection.respond(b"answer", keep_alive=True)
     assert seconds_left(connection) == 0.5
+
+
+def test_body_that_is_refused_is_freed_before_the_connection_is_closed(pair):
+    connection = receive(pair, upload(20) + b"abc")
+    body = weakref.ref(connection._body)
+    connection.respond(b"refusal", keep_alive=False)
+    assert connection.state is State.DRAINING
+    assert body() is None
+    assert pair.account.bodies == 0
 
 
 def test_closed_connection_holds_nothing(pair):

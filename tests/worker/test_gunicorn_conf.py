@@ -22,6 +22,14 @@ def test_stop_ends_before_cloud_run_kills_the_container_after_10_seconds():
     assert load()["graceful_timeout"] < 10
 
 
+def test_uploads_are_answered_beside_one_that_takes_long():
+    assert load()["threads"] > 1
+
+
+def test_worker_that_a_busy_machine_delays_for_seconds_is_not_killed():
+    assert load()["timeout"] >= 30
+
+
 def test_bundle_is_loaded_once_and_its_memory_shared():
     assert load()["preload_app"]
 

@@ -347,6 +347,23 @@ def test_new_and_closed_connections_are_reported_at_once(monkeypatch):
             load_table.remove(2)
 
 
+def test_idle_connection_that_is_closed_does_not_lower_the_number_of_active_ones_below_zero():
+    account = Account(1000, 1000)
+    here, there = socket.socketpair()
+    with here, there:
+        connection = Connection(here, ("", 0), account, 1000, 60)
+        unstarted = loop.Loop(1, [], account, RequestQueue(4, 1000), None)
+        load_table.report(2, 9)
+        try:
+            unstarted._connections.add(connection)
+            unstarted._sweep(connection.arrived + 2)
+            unstarted._close(connection)
+            assert load_table.fewest() == 0
+        finally:
+            load_table.remove(1)
+            load_table.remove(2)
+
+
 def test_queued_requests_are_answered_without_a_pause(monkeypatch):
     monkeypatch.setattr(loop, "_SWEEP_SECONDS", 60)
     begun, release = threading.Event(), threading.Event()
@@ -371,6 +388,19 @@ def test_load_is_compared_with_the_other_workers_again_and_again():
         looks = count_looks(served)
         for _ in range(2):
             assert looks.acquire(timeout=TIMEOUT)
+
+
+def test_memory_is_released_once_after_an_answer(monkeypatch):
+    released = []
+    monkeypatch.setattr(loop.memory, "release", lambda: released.append(True))
+    with echo() as served, connect(served) as client:
+        client.sendall(GET)
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        wait_until(lambda: released)
+        looks = count_looks(served)
+        for _ in range(3):
+            assert looks.acquire(timeout=TIMEOUT)
+        assert len(released) == 1
 
 
 def test_memory_is_not_released_while_a_request_is_answered(monkeypatch):

@@ -44,6 +44,19 @@ def test_uploads_wait_for_a_thread_and_health_checks_do_not():
     assert queue.pop(0.1) == (second, 0.1)
 
 
+def test_chunked_body_is_an_upload_although_its_length_was_not_declared():
+    queue = RequestQueue(1, 100)
+    chunked = Waiting()
+    chunked.request.length = None
+    queue.add(chunked)
+    (health,) = fill(queue, 1, size=0)
+    (upload,) = fill(queue, 1)
+    assert [queue.pop(0)[0] for _ in range(2)] == [health, chunked]
+    assert not queue.can_start(0)
+    queue.done(chunked, 0)
+    assert queue.pop(0) == (upload, 0)
+
+
 def test_last_free_thread_is_used():
     queue = RequestQueue(3, 100)
     waiting = fill(queue, 4)

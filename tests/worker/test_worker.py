@@ -30,7 +30,15 @@ class Application:
             raise RuntimeError("out of luck")
         self.environ = environ
         start_response("200 OK", [])
+        if environ["PATH_INFO"] == "/large":
+            return [bytes(24 * 2**20)]
         return [environ["wsgi.input"].read() or b"quick"]
+
+
+@pytest.fixture
+def small_container(monkeypatch):
+    """The container's memory is too small for more than one body."""
+    monkeypatch.setattr("app.memory.limit", lambda: 200 * 2**20)
 
 
 @pytest.fixture
@@ -165,6 +173,7 @@ def test_health_is_answered_while_every_thread_is_busy(served):
     with connect(served) as quick:
         for client in uploads:
             client.sendall(POST)
+        wait_until(lambda: len(served.wsgi.seconds) == served.cfg.threads)
         quick.sendall(GET)
         read_until(quick, b"quick")
         served.wsgi.release.set()
@@ -173,6 +182,32 @@ def test_health_is_answered_while_every_thread_is_busy(served):
                 read_until(client, b"hello")
     assert len(served.wsgi.seconds) == 6
     assert max(served.wsgi.seconds) < TIMEOUT
+
+
+def test_worker_that_stops_answers_what_has_begun_and_ends(served):
+    with connect(served) as client:
+        client.sendall(POST)
+        wait_until(lambda: served.wsgi.seconds)
+        served.alive = False
+        wait_until(lambda: served._loop._stops)
+        ticks = len(served.notifications)
+        wait_until(lambda: len(served.notifications) > ticks + 2)
+        assert served.thread.is_alive()
+        served.wsgi.release.set()
+        assert read_until(client, b"hello").startswith(b"HTTP/1.1 200 OK")
+    served.thread.join(TIMEOUT)
+    assert not served.thread.is_alive()
+
+
+def test_worker_that_stops_does_not_wait_longer_than_gunicorns_setting_says(served):
+    served.cfg.graceful_timeout = 0
+    with connect(served) as client:
+        client.sendall(POST)
+        wait_until(lambda: served.wsgi.seconds)
+        served.alive = False
+        served.thread.join(TIMEOUT)
+        assert not served.thread.is_alive()
+        served.wsgi.release.set()
 
 
 class FakeLoop:
@@ -251,6 +286,20 @@ def test_connections_are_kept_as_long_as_gunicorns_setting_says(served):
         read_until(client, b"quick")
         (connection,) = served._loop._connections
         wait_until(lambda: connection.deadline - connection.since == 650)
+
+
+def test_bodies_are_bounded_by_the_containers_memory(small_container, served):  # noqa: ARG001 - before the worker starts
+    with connect(served) as client:
+        client.sendall(GET)
+        read_until(client, b"quick")
+    assert served._loop._account.body_limit == served.wsgi.config["MAX_CONTENT_LENGTH"]
+
+
+def test_connections_hold_at_most_16_mib_of_output(served):
+    with connect(served) as client:
+        client.sendall(GET.replace(b"/health", b"/large"))
+        assert client.recv(1)
+        wait_until(lambda: not served._loop._connections)
 
 
 def test_worker_ends_if_gunicorns_master_has_ended(served):
