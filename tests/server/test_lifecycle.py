@@ -173,7 +173,7 @@ def test_sigusr2_hands_over_to_a_new_master_without_losing_a_request(server, sto
         assert processes.alive(new)
     finally:
         if new:
-            processes.end(new)
+            processes.stop(new)
 
 
 def test_sighup_replaces_the_workers_without_losing_a_request(server):
