@@ -175,7 +175,7 @@ list_resources() {
 # list_network: the network and what is left in it. The firewall rules that GKE creates in it are GKE's own: it removes them with the
 # cluster, and `remove_leftover` removes the rest.
 list_network() {
-  list_resources "certificate" ssl-certificates "name~^$NAME-"
+  list_resources "certificate" ssl-certificates "name~^$NAME-[0-9a-f]{8}$"
   list_resources "firewall rule" firewall-rules "name=($NAME-probes $NAME-inside)"
   list_resources "subnet" "networks subnets" "network~/$NAME$"
   list_resources "network" networks "name=$NAME"

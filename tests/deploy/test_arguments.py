@@ -1,6 +1,7 @@
 """Checks before the first change: arguments, settings, tools, login, project, commit and bundle."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def test_invalid_arguments_are_rejected(words: list[str], message: str, checkout
         ("PROJECT", "Quintet", "invalid PROJECT 'Quintet': expected a project ID"),
         ("SERVICE", "quintet;ls", "invalid SERVICE 'quintet;ls': expected"),
         ("SERVICE", "$(touch broken)", "invalid SERVICE '$(touch broken)'"),
-        ("SERVICE", "a-name-of-more-than-20-characters", "2 to 20 lower-case letters"),
+        ("SERVICE", "a-name-of-21-letter-x", "2 to 20 lower-case letters"),
         ("MODEL", "../elsewhere", "invalid MODEL '../elsewhere': expected a folder below model/"),
         ("MEMORY", "512MB", "invalid MEMORY '512MB': expected a number followed by Mi or Gi, such as 512Mi"),
         ("PUBLIC", "yes", "invalid PUBLIC 'yes': expected true or false"),
@@ -70,6 +71,15 @@ def test_invalid_setting_is_named_with_its_allowed_values(
     assert message in outcome.err
     assert cloud.changes() == []
     assert not (checkout.folder / "broken").exists()
+
+
+def test_last_line_of_the_settings_needs_no_newline(checkout: Checkout) -> None:
+    checkout.settings(PUBLIC="yes")
+    file = checkout.folder / "deploy/staging.env"
+    file.write_text(file.read_text().removesuffix("\n"))
+    outcome = checkout.run(DEPLOY)
+    assert outcome.code == 1
+    assert "invalid PUBLIC 'yes'" in outcome.err
 
 
 def test_settings_file_is_not_executed(checkout: Checkout) -> None:
@@ -131,6 +141,29 @@ def test_uncommitted_changes_are_part_of_the_image_tag(cloud: Cloud, checkout: C
         file.write("# not committed\n")
     assert "-changed-" in checkout.run(DEPLOY, "--dry-run").out
     assert cloud.changes() == []
+
+
+def image_tag(checkout: Checkout) -> str:
+    script = "source deploy/common.sh; TARGET=cloudrun; read_settings deploy/staging.env; name_release; echo $TAG"
+    outcome = checkout.run("bash", "-euo", "pipefail", "-c", script)
+    assert outcome.code == 0, outcome
+    return outcome.out.strip()
+
+
+def test_content_of_new_files_is_part_of_the_image_tag(checkout: Checkout) -> None:
+    tags = set()
+    for content in ("first", "second"):
+        (checkout.folder / "app/new.py").write_text(content)
+        tags.add(image_tag(checkout))
+    assert len(tags) == 2
+
+
+def test_version_of_a_bundle_that_git_ignores_is_part_of_the_image_tag(checkout: Checkout) -> None:
+    checkout.settings(MODEL="model/other")
+    shutil.copytree(checkout.folder / "model/imagenet", checkout.folder / "model/other")
+    (checkout.folder / "model/other/model.json").write_text('{"version": "2026-11-24-0123abcd"}')
+    commit = checkout.git("rev-parse", "HEAD")
+    assert image_tag(checkout) == f"{commit}-other-2026-11-24-0123abcd"
 
 
 def test_only_the_scripts_are_executable() -> None:

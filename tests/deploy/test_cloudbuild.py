@@ -96,6 +96,29 @@ def test_labels_of_the_image_contain_the_commit_and_the_version(
     assert {arg.split("=")[1] for arg in args if arg.startswith("--build-arg=")} <= arguments
 
 
+def test_revision_of_a_tagged_commit_is_its_hash(checkout: Checkout) -> None:
+    checkout.git("tag", "--annotate", "--message=Release", "v1.0.0")
+    try:
+        outcome = checkout.run("bash", "-euc", "source deploy/lib/image.sh; image_labels")
+    finally:
+        checkout.git("tag", "--delete", "v1.0.0")
+    assert outcome.out.strip().endswith(f",_REVISION={checkout.git('rev-parse', 'HEAD')}"), outcome
+
+
+@pytest.mark.parametrize("name", ["cloudbuild.yaml", "deploy/build.yaml", "deploy/probe.yaml"])
+def test_build_with_an_account_of_its_own_logs_only_to_cloud_logging(name: str) -> None:
+    """Cloud Build rejects such a build if it has neither this option nor a bucket for its logs."""
+    assert yaml.safe_load((ROOT / name).read_text())["options"]["logging"] == "CLOUD_LOGGING_ONLY"
+
+
+def test_continuous_deployment_may_take_as_long_as_its_steps() -> None:
+    limits = (ROOT / "deploy/lib/propagation.sh").read_text()
+    seconds = [int(re.search(rf"{name}_LIMIT:=(\d+)", limits)[1]) for name in ("PROPAGATION", "ROLLOUT", "BALANCER")]
+    image = yaml.safe_load((ROOT / "deploy/build.yaml").read_text())["timeout"]
+    assert int(image[:-1]) >= 600
+    assert int(CONFIG["timeout"][:-1]) >= sum(seconds) + int(image[:-1])
+
+
 def test_push_deploys_to_staging(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
     deployed("cloudrun")
     outcome = run_deploy_step(
@@ -174,4 +197,5 @@ def test_readme_lists_the_roles_of_setup() -> None:
     roles = {word for line in re.findall(r"echo ([a-zA-Z. ]+)", script) for word in line.split()}
     page = (ROOT / "deploy/README.md").read_text()
     assert len(roles) > 12
-    assert [role for role in roles if f"`roles/{role}`" not in page] == []
+    section = page.partition("## Roles of the caller")[2].partition("\n## ")[0]
+    assert roles == set(re.findall(r"`roles/([a-zA-Z.]+)`", section))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -29,6 +30,15 @@ def test_first_deployment_is_tested_before_it_is_public(deployed: Deployments, c
     assert cloud.run.may_call("quintet", {})
 
 
+def test_first_revision_with_wrong_predictions_never_becomes_public(cloud: Cloud, checkout: Checkout) -> None:
+    checkout.settings(PUBLIC="true")
+    cloud.frontend.tamper = lambda path, body: body.replace(b'"label"', b'"lable"', 1) if path == "/predict" else body
+    outcome = checkout.run(DEPLOY)
+    assert outcome.code == 1
+    assert "It was the first revision: the service stays private" in outcome.err
+    assert not cloud.run.may_call("quintet", {})
+
+
 def test_printed_curl_command_classifies_an_image(deployed: Deployments, checkout: Checkout) -> None:
     check_printed_curl(checkout, deployed("cloudrun", PUBLIC="true"))
 
@@ -41,7 +51,10 @@ def test_service_has_the_fields_of_service_yaml(deployed: Deployments, cloud: Cl
     assert container["image"].startswith(f"europe-west1-docker.pkg.dev/{PROJECT}/quintet/quintet@sha256:")
     assert container["resources"]["limits"] == {"cpu": "1", "memory": "512Mi"}
     assert container["startupProbe"]["httpGet"]["path"] == "/ready"
-    assert container["livenessProbe"]["httpGet"]["path"] == "/health"
+    alive = container["livenessProbe"]
+    assert alive["httpGet"]["path"] == "/health"
+    assert alive["periodSeconds"] * alive["failureThreshold"] >= 60  # an instance that is busy is not restarted
+    assert alive["timeoutSeconds"] >= 5
     assert template["spec"]["containerConcurrency"] == 8
     assert template["spec"]["serviceAccountName"] == f"quintet-run@{PROJECT}.iam.gserviceaccount.com"
     assert template["metadata"]["annotations"]["run.googleapis.com/startup-cpu-boost"] == "true"
@@ -197,6 +210,56 @@ def test_domain_restricted_organization_can_have_a_public_service(cloud: Cloud, 
     assert cloud.changes("setIamPolicy") == [
         f"POST cloudresourcemanager.googleapis.com/v1/projects/{PROJECT}:setIamPolicy"
     ]
+
+
+def test_bucket_of_the_sources_can_never_be_public(cloud: Cloud, checkout: Checkout) -> None:
+    script = """
+        for file in shell propagation project; do source deploy/lib/$file.sh; done
+        PROJECT=quintet-staging REGION=europe-west1
+        ensure_source_bucket
+    """
+    outcome = checkout.run("bash", "-euo", "pipefail", "-c", script)
+    assert outcome.code == 0, outcome
+    (created,) = cloud.sent("POST storage.googleapis.com/storage/v1/b$")
+    assert created.body["iamConfiguration"] == {
+        "publicAccessPrevention": "enforced",
+        "uniformBucketLevelAccess": {"enabled": True},
+    }
+
+
+def test_role_is_granted_in_a_project_that_has_conditional_roles(cloud: Cloud, checkout: Checkout) -> None:
+    cloud.serviceusage.enabled.update({"iam.googleapis.com", "cloudresourcemanager.googleapis.com"})
+    condition = {"title": "until 2027", "expression": "request.time < timestamp('2027-01-01T00:00:00Z')"}
+    conditional = {"role": "roles/viewer", "members": ["user:someone@example.com"], "condition": condition}
+    cloud.resourcemanager.policy["bindings"] = [conditional]
+    cloud.resourcemanager.policy["version"] = 3
+    script = """
+        for file in shell propagation project; do source deploy/lib/$file.sh; done
+        PROJECT=quintet-staging
+        ensure_account quintet-run "Runs quintet"
+        ensure_role quintet-run roles/logging.logWriter
+    """
+    outcome = checkout.run("bash", "-euo", "pipefail", "-c", script)
+    assert outcome.code == 0, outcome
+    granted = {
+        "role": "roles/logging.logWriter",
+        "members": [f"serviceAccount:quintet-run@{PROJECT}.iam.gserviceaccount.com"],
+    }
+    assert sorted(cloud.resourcemanager.policy["bindings"], key=lambda binding: binding["role"]) == [
+        granted,
+        conditional,
+    ]
+
+
+@pytest.mark.usefixtures("cloud")
+def test_bundle_of_the_settings_is_built_into_the_image(checkout: Checkout) -> None:
+    shutil.copytree(checkout.folder / "model/imagenet", checkout.folder / "model/other")
+    card = checkout.folder / "model/other/model.json"
+    card.write_text(json.dumps({**json.loads(card.read_text()), "version": "other"}))
+    checkout.settings(MODEL="model/other", PUBLIC="true")
+    outcome = checkout.run(DEPLOY)
+    assert outcome.code == 0, outcome
+    assert "imagenet other" in outcome.out  # the smoke test's line about the deployed bundle
 
 
 def test_uploaded_sources_stay_in_the_region(cloud: Cloud, checkout: Checkout) -> None:

@@ -40,7 +40,7 @@ def test_upload_contains_main_py_requirements_the_app_and_the_bundle(deployed: D
 
 def test_function_has_the_configured_build_and_size(deployed: Deployments, cloud: Cloud) -> None:
     deployed("functions", PUBLIC="true")
-    build = next(build for build in cloud.cloudbuild.builds.values() if "buildpack" in build)
+    (build,) = [build for build in cloud.cloudbuild.builds.values() if "buildpack" in build]  # not the probe
     assert build["buildpack"]["functionTarget"] == "quintet"
     assert build["buildpack"]["baseImage"] == "python313"
     template = cloud.run.services[NAME]["spec"]["template"]
@@ -48,7 +48,9 @@ def test_function_has_the_configured_build_and_size(deployed: Deployments, cloud
     assert template["spec"]["containerConcurrency"] == 8
     assert template["spec"]["serviceAccountName"] == f"{NAME}@{PROJECT}.iam.gserviceaccount.com"
     assert container["resources"]["limits"] == {"cpu": "1", "memory": "512Mi"}
-    assert container["startupProbe"]["httpGet"]["path"] == "/ready"
+    start = container["startupProbe"]
+    assert start["httpGet"]["path"] == "/ready"
+    assert start["periodSeconds"] * start["failureThreshold"] >= 60  # until TensorFlow Lite and the bundle are loaded
     annotations = template["metadata"]["annotations"]
     assert annotations["autoscaling.knative.dev/maxScale"] == "2"
     assert annotations["run.googleapis.com/execution-environment"] == "gen2"
@@ -56,6 +58,13 @@ def test_function_has_the_configured_build_and_size(deployed: Deployments, cloud
     assert template["spec"]["timeoutSeconds"] == 60
     env = {item["name"]: item["value"] for item in container["env"]}
     assert env == {"MODEL": "model/imagenet", "LOG_FORMAT": "json", "WORKERS": "1"}
+
+
+def test_idle_instances_belong_to_the_service_and_not_to_a_candidate(deployed: Deployments, cloud: Cloud) -> None:
+    deployed("functions", PUBLIC="true", MIN_INSTANCES=1)
+    service = cloud.run.services[NAME]
+    assert service["metadata"]["annotations"]["run.googleapis.com/minScale"] == "1"
+    assert "autoscaling.knative.dev/minScale" not in service["spec"]["template"]["metadata"]["annotations"]
 
 
 def test_functions_framework_passes_every_path_and_method_to_the_app(deployed: Deployments, cloud: Cloud) -> None:

@@ -2,6 +2,8 @@
 
 import re
 
+import yaml
+
 from .conftest import PROJECT, Checkout, Deployments
 from .scenarios import DOMAIN, check_dry_run_output_deploys, check_https_once_certificate_is_active, check_printed_curl
 from .simulator import Cloud
@@ -48,6 +50,32 @@ def test_instances_have_no_public_address_and_run_the_image_by_digest(deployed: 
     text = cloud.compute.user_data(cloud.compute.named("instanceTemplates")[serving(cloud)])
     assert re.search(rf"europe-west1-docker.pkg.dev/{PROJECT}/quintet/quintet@sha256:[0-9a-f]{{64}}\n", text)
     assert "${" not in text
+    assert text.startswith("#cloud-config\n")  # without this line cloud-init ignores the file
+
+
+def test_container_has_no_privileges_and_writes_json_logs(deployed: Deployments, cloud: Cloud) -> None:
+    deployed("gce", PUBLIC="true")
+    text = cloud.compute.user_data(cloud.compute.named("instanceTemplates")[serving(cloud)])
+    (unit,) = yaml.safe_load(text)["write_files"]
+    command = re.search(r"^ExecStart=(.*)", unit["content"].replace("\\\n", ""), re.M)[1].split()
+    hardened = {"--user=65532:65532", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"}
+    assert hardened | {"--env=LOG_FORMAT=json"} <= set(command)
+
+
+def test_instances_send_their_logs_and_ignore_the_ssh_keys_of_the_project(deployed: Deployments, cloud: Cloud) -> None:
+    deployed("gce", PUBLIC="true")
+    metadata = {item["key"]: item["value"] for item in template(cloud)["metadata"]["items"]}
+    assert metadata["google-logging-enabled"] == "true"
+    assert metadata["block-project-ssh-keys"] == "true"
+
+
+def test_instances_are_shielded(deployed: Deployments, cloud: Cloud) -> None:
+    deployed("gce", PUBLIC="true")
+    assert template(cloud)["shieldedInstanceConfig"] == {
+        "enableSecureBoot": True,
+        "enableVtpm": True,
+        "enableIntegrityMonitoring": True,
+    }
 
 
 def test_service_account_can_only_read_images_and_write_logs(deployed: Deployments, cloud: Cloud) -> None:
@@ -63,6 +91,14 @@ def test_firewall_allows_only_the_load_balancer_and_its_health_checks(deployed: 
     (rule,) = cloud.compute.named("firewalls").values()
     assert set(rule["sourceRanges"]) == {"35.191.0.0/16", "130.211.0.0/22"}
     assert rule["allowed"] == [{"IPProtocol": "tcp", "ports": ["8080"]}]
+    assert rule["targetServiceAccounts"] == [f"quintet-gce@{PROJECT}.iam.gserviceaccount.com"]
+
+
+def test_load_balancer_allows_a_request_a_minute(deployed: Deployments, cloud: Cloud) -> None:
+    deployed("gce", PUBLIC="true")
+    (backend,) = cloud.compute.named("backendServices").values()
+    assert backend["timeoutSec"] == 60
+    assert backend["connectionDraining"]["drainingTimeoutSec"] == 30
 
 
 def test_autohealing_and_autoscaling_are_configured(deployed: Deployments, cloud: Cloud) -> None:
@@ -107,6 +143,16 @@ def test_release_that_is_never_ready_is_rolled_back(deployed: Deployments, cloud
     assert (failed != before, restored, serving(cloud)) == (True, before, before)
     assert f"rolled back to {before}, which was never interrupted." in outcome.err
     assert "Read the logs: gcloud logging read" in outcome.err
+
+
+def test_group_whose_instances_are_still_changing_is_not_ready(
+    deployed: Deployments, cloud: Cloud, checkout: Checkout
+) -> None:
+    deployed("gce", PUBLIC="true")
+    group(cloud)["status"]["isStable"] = False
+    outcome = checkout.run(DEPLOY, ROLLOUT_LIMIT="2")
+    assert outcome.code == 1
+    assert "did not become ready within 2 s" in outcome.err
 
 
 def test_release_with_wrong_predictions_is_rolled_back(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PROJECT, Checkout, Deployments, Outcome
+from .conftest import PROJECT, ROOT, Checkout, Deployments, Outcome
 from .simulator import OPEN_BUILD_REGIONS, Cloud
 from .simulator.service import not_found, permission_denied
 
@@ -98,6 +98,42 @@ def test_real_limit_is_seven_minutes_with_a_visible_countdown(checkout: Checkout
     assert outcome.code == 1
     countdown = [int(seconds) for seconds in re.findall(r"retrying in 10 s, for at most (\d+) s", outcome.err)]
     assert countdown == list(range(420, 0, -10))
+
+
+def test_resource_that_a_failed_attempt_created_counts_as_created(checkout: Checkout, tmp_path: Path) -> None:
+    script = f"""
+        source deploy/lib/shell.sh; source deploy/lib/propagation.sh
+        create() {{
+          if [ -f {tmp_path}/created ]; then echo "ALREADY_EXISTS: it already exists" >&2; return 1; fi
+          touch {tmp_path}/created
+          echo "UNAVAILABLE: the service is currently unavailable" >&2
+          return 1
+        }}
+        run create
+    """
+    outcome = checkout.run("bash", "-euo", "pipefail", "-c", script)
+    assert outcome.code == 0, outcome
+    assert "The service is busy; retrying" in outcome.err
+
+
+def test_incomplete_list_is_an_error(checkout: Checkout) -> None:
+    """`gcloud compute ... list` exits with 0 although it could not read every region."""
+    script = """
+        source deploy/lib/shell.sh; source deploy/lib/propagation.sh; PROJECT=p SERVICE=quintet
+        query sh -c 'echo one; echo "WARNING: Some requests did not succeed." >&2'
+    """
+    outcome = checkout.run("bash", "-euo", "pipefail", "-c", script)
+    assert outcome.code == 1
+    assert "error: command failed: sh -c" in outcome.err
+
+
+def test_limits_are_longer_than_what_they_wait_for() -> None:
+    text = (ROOT / "deploy/lib/propagation.sh").read_text()
+    limits = {name: int(seconds) for name, seconds in re.findall(r"\{(\w+_LIMIT):=(\d+)\}", text)}
+    deployment = (ROOT / "deploy/gke/base/deployment.yaml").read_text()
+    assert limits["ROLLOUT_LIMIT"] > int(re.search(r"progressDeadlineSeconds: (\d+)", deployment)[1])
+    assert limits["SMOKE_LIMIT"] >= 60  # the startup probe of service.yaml
+    assert limits["BALANCER_LIMIT"] >= 300  # a new load balancer takes minutes
 
 
 @pytest.mark.parametrize(
@@ -239,28 +275,30 @@ def test_unknown_changes_of_the_service_are_named_and_kept(
     assert cloud.changes() == []
 
 
-def deploy_to_an_internal_service(ingress: str, cloud: Cloud, checkout: Checkout) -> tuple[Outcome, str]:
-    """What deploy.sh printed, and the ingress of the service after it."""
-    annotations = cloud.run.services["quintet"]["metadata"]["annotations"]
-    annotations["run.googleapis.com/ingress"] = "internal"
+def deploy_to_an_internal_service(
+    target: str, name: str, ingress: str, cloud: Cloud, checkout: Checkout
+) -> tuple[Outcome, str]:
+    """What deploy.sh printed, and the ingress of the service `name` after it."""
+    cloud.run.services[name]["metadata"]["annotations"]["run.googleapis.com/ingress"] = "internal"
     checkout.settings(PUBLIC="true", INGRESS=ingress)
     checkout.new_commit()
-    outcome = checkout.run("deploy/cloudrun/deploy.sh")
-    return outcome, cloud.run.services["quintet"]["metadata"]["annotations"]["run.googleapis.com/ingress"]
+    outcome = checkout.run(f"deploy/{target}/deploy.sh")
+    return outcome, cloud.run.services[name]["metadata"]["annotations"]["run.googleapis.com/ingress"]
 
 
 def test_ingress_that_somebody_else_set_is_kept(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
     deployed("cloudrun", PUBLIC="true")
-    outcome, ingress = deploy_to_an_internal_service("-", cloud, checkout)
+    outcome, ingress = deploy_to_an_internal_service("cloudrun", "quintet", "-", cloud, checkout)
     assert ingress == "internal"
     assert outcome.code == 1  # this machine is outside the network, so the candidate cannot be tested from it
     assert "could not reach" in outcome.err
     assert "INGRESS, which may admit only internal requests" in outcome.err
 
 
-def test_ingress_is_set(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
-    deployed("cloudrun", PUBLIC="true")
-    outcome, ingress = deploy_to_an_internal_service("all", cloud, checkout)
+@pytest.mark.parametrize(("target", "name"), [("cloudrun", "quintet"), ("functions", "quintet-function")])
+def test_ingress_is_set(target: str, name: str, deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
+    deployed(target, PUBLIC="true")
+    outcome, ingress = deploy_to_an_internal_service(target, name, "all", cloud, checkout)
     assert outcome.code == 0, outcome
     assert ingress == "all"
 
@@ -292,6 +330,13 @@ def test_size_that_google_rejects_is_rejected_before_any_change(
     assert outcome.code == 1
     assert message in outcome.err
     assert cloud.changes() == []
+
+
+def test_largest_memory_of_one_cpu_is_accepted(checkout: Checkout) -> None:
+    checkout.settings(CPU=1, MEMORY="4Gi")
+    script = "source deploy/common.sh; TARGET=cloudrun; read_settings deploy/staging.env"
+    outcome = checkout.run("bash", "-euo", "pipefail", "-c", script)
+    assert outcome.code == 0, outcome
 
 
 @pytest.mark.parametrize("collection", ["versions", "templates"])

@@ -119,6 +119,42 @@ def test_pod_serves_until_the_load_balancer_has_stopped_using_it(manifests: dict
         assert pod["terminationGracePeriodSeconds"] <= 25
 
 
+def test_busy_pod_is_not_restarted_and_gets_requests_only_if_it_is_ready(manifests: dict[str, dict]) -> None:
+    (container,) = manifests["Deployment"]["spec"]["template"]["spec"]["containers"]
+    start, ready, alive = (container[f"{name}Probe"] for name in ("startup", "readiness", "liveness"))
+    assert [probe["httpGet"]["path"] for probe in (start, ready, alive)] == ["/ready", "/ready", "/health"]
+    assert start["periodSeconds"] * start["failureThreshold"] >= 60
+    assert alive["periodSeconds"] * alive["failureThreshold"] >= 60
+    assert alive["timeoutSeconds"] >= 5
+
+
+def test_pods_have_no_privileges(manifests: dict[str, dict]) -> None:
+    pod = manifests["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    }
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["automountServiceAccountToken"] is False
+    assert manifests["Namespace"]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+@pytest.mark.parametrize(
+    ("overlay", "selector", "spread"),
+    [("staging", {"cloud.google.com/gke-spot": "true"}, "ScheduleAnyway"), ("production", None, "DoNotSchedule")],
+)
+def test_staging_uses_spot_pods_and_production_different_zones(
+    overlay: str, selector: dict | None, spread: str
+) -> None:
+    (deployment,) = (thing for thing in yaml.safe_load_all(rendered(overlay)) if thing["kind"] == "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod.get("nodeSelector") == selector
+    zones = pod["topologySpreadConstraints"][0]
+    assert (zones["topologyKey"], zones["whenUnsatisfiable"]) == ("topology.kubernetes.io/zone", spread)
+
+
 def test_network_policy_allows_only_googles_load_balancers(manifests: dict[str, dict]) -> None:
     policy = manifests["NetworkPolicy"]["spec"]
     assert (policy["policyTypes"], policy["egress"]) == (["Ingress", "Egress"], [])

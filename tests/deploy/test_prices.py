@@ -2,6 +2,11 @@
 
 import importlib.util
 import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,3 +41,14 @@ def test_every_price_has_a_date_and_a_source() -> None:
         assert price["source"].startswith("https://cloud.google.com/")
         assert price["seen"] >= "2026"
         assert price["sure"] in ("google", "second-hand", "unverified")
+
+
+def test_write_replaces_only_the_table(tmp_path: Path) -> None:
+    for name in ("prices.py", "prices.json", "README.md"):
+        shutil.copy(ROOT / "deploy" / name, tmp_path)
+    readme = tmp_path / "README.md"
+    written = readme.read_text()
+    readme.write_text(re.sub(r"^\| cloudrun \| 0 .*\n", "| an old price |\n", written, flags=re.M))
+    assert readme.read_text() != written
+    subprocess.run([sys.executable, tmp_path / "prices.py", "--write"], check=True)
+    assert readme.read_text() == written

@@ -71,6 +71,37 @@ def test_exit_code_tells_unreachable_from_wrong(
     assert message in outcome.out
 
 
+def test_other_content_type_is_an_error(checkout: Checkout) -> None:
+    script = "import sys; sys.path.insert(0, 'deploy'); import smoke; smoke.fetch_ok(sys.argv[1], 'application/json')"
+    with service({"/model": (200, "text/html", MODEL[2])}) as url:
+        outcome = checkout.run("python3", "-c", script, f"{url}/model")
+    assert outcome.code == 1
+    assert "CheckError: content type text/html, expected application/json" in outcome.err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "Unable to connect to the server: dial tcp 203.0.113.1:443: i/o timeout",
+        "The connection to the server 203.0.113.1 was refused: dial tcp: connect: connection refused",
+        "dial tcp: lookup quintet.gke.goog: no such host",
+        "net/http: TLS handshake timeout",
+        "requests.exceptions.ConnectionError: HTTPSConnectionPool: Max retries exceeded with url: /compute/v1",
+        "('Connection aborted.', RemoteDisconnected('Remote end closed connection without response'))",
+        "error: lost connection to pod",
+    ],
+)
+def test_command_without_a_connection_says_nothing_about_the_release(error: str, checkout: Checkout) -> None:
+    script = """
+        source deploy/lib/shell.sh; source deploy/lib/access.sh; RELEASE=r
+        echo "$1" >"$ERROR_FILE"
+        check_connected
+    """
+    outcome = checkout.run("bash", "-euo", "pipefail", "-c", script, "bash", error)
+    assert outcome.code == 1
+    assert "could not reach Google from this machine" in outcome.err
+
+
 def test_tunnel_that_is_open_and_passes_nothing_on_is_replaced(checkout: Checkout, tmp_path: Path) -> None:
     """kubectl can stay open after it has lost its pod (kubernetes/kubectl#686)."""
     tunnel = tmp_path / "tunnel.py"

@@ -43,6 +43,7 @@ def test_all_checks_pass(url: str, checkout: Checkout) -> None:
     [
         ("/predict", b'"label"', b'"lable"', "FAIL samples/"),
         ("/model", b'"version"', b'"version":"old","was"', "version is old, expected"),
+        ("/model", b'"name"', b'"name":"other","was"', "name is other, expected"),
         ("/assets", None, b"", "FAIL page"),
         ("/", b"assets/", b"files/", "the page refers to no assets"),
     ],

@@ -108,6 +108,34 @@ def test_network_that_others_use_is_not_emptied(deployed: Deployments, cloud: Cl
     assert set(cloud.compute.things) == {"global/firewalls/mine", "global/networks/quintet-gce"}
 
 
+def test_resources_of_a_service_with_a_similar_name_are_kept(
+    deployed: Deployments, cloud: Cloud, checkout: Checkout
+) -> None:
+    deployed("gce", PUBLIC="true")
+    others = {
+        "global/forwardingRules/my-quintet-gce-http",
+        "global/instanceTemplates/my-quintet-gce-0123abc-45def",
+        "global/instanceTemplates/quintet-gce-gce-0123abc-45def",
+        "global/sslCertificates/quintet-gce-gce-0123abcd",
+    }
+    for key in others:
+        cloud.compute.things[key] = {"name": key.rpartition("/")[2]}
+    outcome = checkout.run("deploy/gce/teardown.sh", "--yes")
+    assert outcome.code == 0, outcome
+    assert set(cloud.compute.things) == others
+
+
+@pytest.mark.parametrize("status", ["RECONCILING", "DEGRADED"])
+def test_load_balancer_of_a_degraded_or_changing_cluster_is_removed(
+    status: str, deployed: Deployments, cloud: Cloud, checkout: Checkout
+) -> None:
+    deployed("gke", PUBLIC="true")
+    cloud.container.clusters["quintet-gke"]["status"] = status
+    outcome = checkout.run("deploy/gke/teardown.sh", "--yes")
+    assert outcome.code == 0, outcome
+    assert cloud.container.orphans == []
+
+
 def test_cluster_is_deleted_after_its_load_balancer_has_released_the_address(
     deployed: Deployments, cloud: Cloud, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
