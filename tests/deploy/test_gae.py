@@ -1,5 +1,7 @@
 """deploy/gae: standard and flexible, with and without Identity-Aware Proxy."""
 
+import pytest
+
 from .conftest import INVOKER, PROJECT, Checkout, Deployments
 from .scenarios import check_dry_run_output_deploys
 from .simulator import Cloud
@@ -109,6 +111,26 @@ def test_private_without_an_invoker_is_rejected_before_any_change(cloud: Cloud, 
     assert cloud.changes() == []
 
 
+def test_public_application_behind_identity_aware_proxy_is_rejected(
+    deployed: Deployments, cloud: Cloud, checkout: Checkout
+) -> None:
+    deployed("gae", **OPEN)
+    cloud.appengine.app["iap"] = {"enabled": True}
+    outcome = checkout.run(DEPLOY)
+    assert outcome.code == 1
+    assert "Turn it off: gcloud iap web disable --resource-type=app-engine" in outcome.err
+    assert cloud.changes() == []
+
+
+def test_private_candidate_is_tested_until_the_grant_takes_effect(
+    cloud: Cloud, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([False] * 3)
+    monkeypatch.setattr(cloud.appengine, "may_call", lambda *_: next(answers, True))
+    outcome = checkout.run(DEPLOY, SMOKE_LIMIT="1")
+    assert outcome.code == 0, outcome
+
+
 def test_flexible_runs_the_image_and_stops_the_previous_version(cloud: Cloud, checkout: Checkout) -> None:
     checkout.settings(GAE_ENVIRONMENT="flexible", **OPEN)
     outcome = checkout.run(DEPLOY)
@@ -120,6 +142,7 @@ def test_flexible_runs_the_image_and_stops_the_previous_version(cloud: Cloud, ch
     assert first["readinessCheck"]["path"] == "/ready"
     assert first["livenessCheck"]["path"] == "/health"
     assert first["automaticScaling"]["minTotalInstances"] == 1
+    assert first["automaticScaling"]["maxTotalInstances"] == 2
     cloud.forget()
     checkout.settings(GAE_ENVIRONMENT="flexible", MAX_INSTANCES=3, **OPEN)
     outcome = checkout.run(DEPLOY)

@@ -92,6 +92,34 @@ def test_new_release_replaces_the_old_one(deployed: Deployments, cloud: Cloud, c
     assert checkout.git("status", "--porcelain") == ""  # no tracked file changed
 
 
+def test_redirect_of_a_former_domain_is_deleted(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
+    deployed("gke", PUBLIC="true")
+    redirect = {"metadata": {"name": "redirect", "namespace": "quintet"}}
+    redirect["spec"] = {"parentRefs": [{"name": "quintet", "sectionName": "http"}], "rules": [{"filters": []}]}
+    cloud.kubernetes.objects["httproutes/redirect"] = redirect
+    outcome = checkout.run(DEPLOY)
+    assert outcome.code == 0, outcome
+    assert "httproutes/redirect" not in cloud.kubernetes.objects
+
+
+def test_manifests_are_applied_although_a_rollback_owns_some_fields(
+    deployed: Deployments, cloud: Cloud, checkout: Checkout
+) -> None:
+    deployed("gke", PUBLIC="true")
+    assert checkout.run(DEPLOY).code == 0
+    applied = cloud.sent(r"PATCH .*\.gke\.goog/")
+    assert applied
+    assert {call.query["force"] for call in applied} == {"true"}
+
+
+def test_production_runs_two_pods_that_are_not_spot_pods(cloud: Cloud, checkout: Checkout) -> None:
+    checkout.settings("production", PUBLIC="true")
+    outcome = checkout.run(DEPLOY, "--env", "production", "--yes")
+    assert outcome.code == 0, outcome
+    assert "nodeSelector" not in cloud.kubernetes.serving()["spec"]
+    assert cloud.kubernetes.objects["horizontalpodautoscalers/quintet"]["spec"]["minReplicas"] == 2
+
+
 def test_release_that_is_never_ready_is_rolled_back(deployed: Deployments, cloud: Cloud, checkout: Checkout) -> None:
     deployed("gke", PUBLIC="true")
     before = serving(cloud)
