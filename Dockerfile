@@ -13,7 +13,7 @@ WORKDIR /opt/venv/lib/python3.13/site-packages
 # hadolint ignore=SC2046 # word splitting is intended: a line can have several patterns
 RUN rm -rf $(sed 's/#.*//' /build/unused-files.txt) \
     && /opt/venv/bin/python /build/compile.py . --imports ai_edge_litert.interpreter flask gunicorn.app.wsgiapp \
-       gunicorn.workers.base httptools multipart PIL.TiffImagePlugin subprocess
+       gunicorn.workers.base httptools multipart PIL.TiffImagePlugin subprocess wsgiref.types
 
 FROM dependencies AS application
 # The bundle to serve, a folder in model/.
